@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one interface that stores are written against, built-in ones too.
+ *
+ * A store keeps bytes and knows nothing of SCSI. A request is a struct
+ * store_io, embedded in its owner, completed exactly once by io->done with
+ * what happened and where. All offsets and lengths are bytes.
+ *
+ * A store is opened once, on a thread that may block, and then has one
+ * channel per reactor; a channel's calls come on that reactor's thread only
+ * and must not block. With STORE_AFFINITY_HOME there is one channel, on the
+ * home reactor, and the core brings every request there.
+ */
+#ifndef STGT_STORE_H
+#define STGT_STORE_H
+
+#include <stdalign.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#define STORE_API 1
+
+struct err;
+struct reactor;
+struct store;
+struct store_channel;
+
+/* ---- requests -------------------------------------------------------- */
+
+enum store_verb {
+	STORE_READ, /* offset, length, iov */
+	STORE_WRITE, /* offset, length, iov; FUA */
+	STORE_FLUSH, /* everything completed before it becomes stable */
+	STORE_DISCARD, /* offset, length: a hint per byte; what is dropped reads as zeroes; FUA */
+	STORE_ZERO, /* offset, length: reads as zeroes after; MAY_UNMAP, FUA */
+	STORE_EXTENTS, /* offset: fills io->extent, the run of one kind that starts there */
+	STORE_VERBS
+};
+
+enum store_flags {
+	STORE_FUA = 1, /* stable before done */
+	STORE_MAY_UNMAP = 2, /* ZERO may deallocate */
+};
+
+struct store_extent {
+	uint64_t length; /* bytes from io->offset that are of this kind, at least 1 */
+	bool mapped; /* false: deallocated, reads as zeroes */
+};
+
+#define STORE_IO_ROOM 256
+
+struct store_io {
+	/* the request; the caller's, unchanged by the store, valid until done */
+	enum store_verb verb;
+	uint32_t flags;
+	uint64_t offset, length;
+	const struct iovec *iov;
+	unsigned iovcnt;
+	void (*done)(struct store_io *io);
+
+	/* the result, set before done */
+	int err; /* 0 or -errno: EIO medium, ENOSPC full, EROFS, ENODEV gone, ENOMEM, ECANCELED */
+	uint64_t where; /* if err: the first byte of the request not known to be good */
+	struct store_extent extent;
+
+	/* the core's, then the store's */
+	struct store_channel *ch;
+	void (*core_done)(struct store_io *io);
+	alignas(16) unsigned char core_room[128]; /* emulation and forwarding */
+	alignas(16) unsigned char room[STORE_IO_ROOM]; /* whatever the store wants */
+};
+
+/* ---- what a store is --------------------------------------------------- */
+
+enum store_cap { STORE_CAP_NO, STORE_CAP_EMULATE, STORE_CAP_NATIVE };
+enum store_affinity { STORE_AFFINITY_ANY, STORE_AFFINITY_HOME };
+
+struct store_limits {
+	uint64_t size; /* bytes */
+	uint32_t block; /* offsets and lengths must be multiples: 512 and 4096 are usual, 1 = any */
+	uint32_t physical; /* bytes that the medium writes at once */
+	uint32_t mem_align; /* iov bases and lengths must be multiples; 1 = any */
+	uint32_t max_io; /* most bytes per READ or WRITE, 0: no limit; the core splits */
+	uint32_t optimal_io; /* 0: unknown */
+	uint64_t max_discard; /* bytes, 0: no limit */
+	uint32_t discard_granularity; /* bytes, 0: unknown */
+	bool readonly, rotational;
+	uint8_t cap[STORE_VERBS]; /* enum store_cap; EMULATE asks the core to do it by other verbs */
+};
+
+/* What the administrator said. Strings may be NULL. */
+struct store_spec {
+	const char *type; /* "file", "mem", "null", ... */
+	const char *path;
+	const char *opts; /* bsopts, "key=value;key=value" */
+	const char *oflags; /* bsoflags: sync, direct, dsync, joined by ':' */
+	uint32_t block_size; /* the logical block the LU will have, bytes */
+	bool readonly;
+};
+
+struct store_ops {
+	const char *name;
+	const char *summary; /* one line for help and lists */
+	const char *const *options; /* known keys of opts, NULL-terminated; the core refuses others */
+	enum store_affinity affinity;
+	bool needs_path;
+	size_t store_size, channel_size; /* private bytes, zeroed, for store_priv(), channel_priv() */
+
+	/* May block. Fill *store_limits_of(s). 0, or -errno with @e naming the thing and the remedy. */
+	int (*open)(struct store *s, const struct store_spec *spec, struct err *e);
+	/* May block. After every channel is closed. */
+	void (*close)(struct store *s);
+	/* On the reactor's thread; may be NULL. 0 or -errno. */
+	int (*channel_open)(struct store_channel *ch);
+	void (*channel_close)(struct store_channel *ch); /* nothing is in flight */
+	/*
+	 * Take @io; finish with store_done(), now or later. The core has checked
+	 * state, bounds, capability and alignment of offsets.
+	 */
+	void (*submit)(struct store_channel *ch, struct store_io *io);
+	/* A hint that nobody waits any more; may be NULL. store_done() still comes. */
+	void (*cancel)(struct store_channel *ch, struct store_io *io);
+};
+
+/* ---- services for stores ---------------------------------------------- */
+
+void *store_priv(struct store *s);
+struct store_limits *store_limits_of(struct store *s);
+/* Value of @key in the spec's opts during open, NULL if absent; valid until open returns. */
+const char *store_option(struct store *s, const char *key);
+
+void *channel_priv(struct store_channel *ch);
+struct store *channel_store(struct store_channel *ch);
+struct reactor *channel_reactor(struct store_channel *ch);
+
+/* Complete @io: @err 0 or -errno, @where the first byte not known to be good (if @err). */
+void store_done(struct store_io *io, int err, uint64_t where);
+
+/*
+ * File I/O on @fd by the best road for this host, file and direction: inline
+ * without waiting, inline, or asynchronous; probed at open, measured after.
+ * Serves READ, WRITE (FUA), FLUSH, DISCARD, ZERO (fallocate) and EXTENTS
+ * (SEEK_DATA) of regular files and block devices; completes @io.
+ */
+struct store_fd {
+	int fd;
+	bool direct; /* opened with O_DIRECT */
+	bool blockdev;
+	bool sync; /* every write is stable: FUA is free */
+	bool nowait_read; /* this file answers RWF_NOWAIT */
+};
+void store_fd_probe(struct store_fd *f);
+void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store_fd *f);
+
+/* Run @fn(@io) on a thread that may block, which ends in store_done() being called here. @fn returns err. */
+void store_offload(struct store_channel *ch, struct store_io *io, int (*fn)(struct store_io *io));
+
+/* Call store_done(io, err, where) after @ns. */
+void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err, uint64_t where);
+
+/* ---- for the users of stores (device servers) -------------------------- */
+
+/* The channel of @s on the reactor of this thread. */
+struct store_channel *store_channel_here(struct store *s);
+
+/*
+ * Submit @io to @s from this reactor. done comes on this thread, never inside
+ * this call. What the store lacks is emulated where limits.cap says so, long
+ * requests are split, requests out of bounds end with -EINVAL, -EROFS on a
+ * read-only store, -ENODEV unless it is open; after a failed FLUSH every WRITE and FLUSH
+ * ends with -EIO until store_clear_error().
+ */
+void store_submit(struct store *s, struct store_io *io);
+/* A hint: nobody waits for @io. done still comes. */
+void store_cancel(struct store_io *io);
+
+const struct store_limits *store_limits(const struct store *s);
+const char *store_type(const struct store *s);
+const char *store_path(const struct store *s); /* "" if it has none */
+
+#endif

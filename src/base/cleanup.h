@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Scope-bound release, for cold paths only. */
+#ifndef STGT_BASE_CLEANUP_H
+#define STGT_BASE_CLEANUP_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static inline void cleanup_freep(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void cleanup_closep(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static inline void cleanup_fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+#define CLEANUP_FREE __attribute__((cleanup(cleanup_freep)))
+#define CLEANUP_CLOSE __attribute__((cleanup(cleanup_closep)))
+#define CLEANUP_FCLOSE __attribute__((cleanup(cleanup_fclosep)))
+
+/* Give up ownership of a variable marked for clean-up. */
+#define take_ptr(p) ({ __typeof__(p) take_p = (p); (p) = NULL; take_p; })
+#define take_fd(fd) ({ int take_f = (fd); (fd) = -1; take_f; })
+
+#endif
