@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# The front door; meson does the work. `make help` lists what there is.
+
+BUILD ?= build
+PREFIX ?= /usr/local
+DESTDIR ?=
+FUZZ_SECONDS ?= 300
+
+.PHONY: all run test lint format fuzz install clean help
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+$(BUILD)/build.ninja:
+	@scripts/need --check build
+	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=disabled
+
+run:
+	@BUILD='$(BUILD)' IMAGE='$(IMAGE)' SIZE='$(SIZE)' LISTEN='$(LISTEN)' scripts/run
+
+test:
+	@tests/run $(TESTFLAGS)
+
+lint:
+	@tests/lint/run
+
+format:
+	@tests/lint/run --fix-format
+
+fuzz:
+	@scripts/fuzz $(FUZZ_SECONDS)
+
+install: all
+	@meson configure $(BUILD) --prefix=$(PREFIX)
+	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD)
+
+clean:
+	rm -rf $(BUILD) build-*
+
+help:
+	@echo 'make           build tgtd, tgtctl and tgtadm in $(BUILD)/'
+	@echo 'make run       install what is missing, build, and serve a disk over iSCSI until Ctrl-C'
+	@echo '                 IMAGE=path    a file or block device (default: a sparse image of SIZE)'
+	@echo '                 SIZE=1G       size of a new image'
+	@echo '                 LISTEN=addr[:port]   where to listen (default 127.0.0.1:3260 or the next free port)'
+	@echo 'make test      install what the tests need, build three ways, run everything'
+	@echo '                 TESTFLAGS="--filter WORD --build plain"   a part of it (tests/run --help)'
+	@echo 'make lint      layers, words, format, static analysis, man pages'
+	@echo 'make format    put C sources into the project'\''s format'
+	@echo 'make fuzz      run the fuzzers longer (FUZZ_SECONDS=300 each)'
+	@echo 'make install   PREFIX=/usr/local DESTDIR='
+	@echo 'make clean     remove build folders'
