@@ -18,6 +18,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/list.h"
+
 struct bufpool;
 
 /* Size classes, bytes. Every buffer is aligned to 4096. */
@@ -50,6 +52,18 @@ struct buf *bufpool_get_reserved(struct bufpool *p, size_t size);
 /* Set aside @bytes. False if the cap does not allow it: nothing is reserved. */
 bool bufpool_reserve(struct bufpool *p, size_t bytes);
 void bufpool_unreserve(struct bufpool *p, size_t bytes);
+
+/*
+ * Somebody who waits for memory: @fn is called once, from the pool's owner's turn,
+ * when a bufpool_get() or bufpool_reserve() that failed may succeed; first come,
+ * first served. It may call bufpool_wait() again. bufpool_unwait() forgets it.
+ */
+struct buf_waiter {
+	struct list link; /* initialise with list_init() */
+	void (*fn)(struct buf_waiter *w);
+};
+void bufpool_wait(struct bufpool *p, struct buf_waiter *w);
+void bufpool_unwait(struct buf_waiter *w);
 
 static inline struct buf *buf_ref(struct buf *b)
 {

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An I_T nexus: an initiator port and a target port. It lives on one reactor
+ * with all connections of its session; everything here is that reactor's,
+ * but for what is constant after the claim and what is marked as the home's.
+ */
+#ifndef STGT_SAM_IT_NEXUS_H
+#define STGT_SAM_IT_NEXUS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/list.h"
+#include "sam/lu.h"
+#include "sam/transaction.h"
+#include "sam/ua.h"
+
+#define INITIATOR_NAME_MAX 223 /* RFC 7143 4.2.7.1 */
+#define TRANSPORT_ID_MAX 256 /* bytes, SPC-5 7.6.4 */
+#define NEXUS_TAG_SLOTS 256
+
+struct target;
+struct transport_ops;
+struct it_nexus;
+
+/* Counters per I_T_L nexus: single writer, read by message. Names as tgt's statistics. */
+struct itl_stats {
+	uint64_t rd_subm_bytes, rd_done_bytes, wr_subm_bytes, wr_done_bytes;
+	uint32_t rd_subm_cmds, rd_done_cmds, wr_subm_cmds, wr_done_cmds, errs;
+};
+
+/* The task set (TST = 001b: one per I_T_L nexus), SAM-6 8. */
+struct taskset {
+	struct list tasks; /* scsi_cmd.task_link in order of arrival: enabled and dormant */
+	unsigned live, ordered, hoq, dormant;
+};
+
+/* Someone who waits until no aborted command of an itl is with a store. */
+struct drain {
+	struct list link;
+	void (*fn)(struct drain *d);
+};
+
+/* An I_T_L nexus. */
+struct itl {
+	struct hash_node by_lun; /* in nexus->luns */
+	struct it_nexus *nexus; /* constant */
+	struct lu *lu; /* constant */
+	struct lu_part *part; /* constant: the LU's part on the nexus's reactor */
+	uint64_t lun; /* constant: the number, 0..16383 */
+
+	struct list part_link; /* in part->itls */
+	struct taskset tasks;
+	uint32_t ua; /* set of UA_BIT() */
+	uint16_t conflicts; /* OP_RSV_*: what another's reservation refuses us */
+	bool removing; /* unmapped: no new command */
+	unsigned held_aborted; /* aborted commands that a store still holds */
+	struct list drains; /* struct drain */
+	struct drain tx_drain; /* the running transaction's */
+	struct itl_stats stats;
+
+	/* the home's: the master of what is replicated, and what to publish next */
+	struct {
+		struct list link; /* in lu->itls */
+		uint32_t ua; /* to establish */
+		uint16_t conflicts;
+		uint8_t abort; /* enum verdict to abort all tasks with, 0: none */
+		bool prevent; /* PREVENT ALLOW MEDIUM REMOVAL by this nexus */
+	} home;
+
+	/* control's */
+	struct lu_tx tx; /* attach, detach */
+	struct list map_link;
+	struct msg msg;
+	void (*done)(struct itl *itl);
+};
+
+enum nexus_state { NEXUS_STARTING, NEXUS_LIVE, NEXUS_DROPPING, NEXUS_DRAINED };
+
+struct it_nexus {
+	/* constant after the claim */
+	uint64_t id; /* tgtadm's session id */
+	struct reactor *reactor;
+	const struct transport_ops *tops;
+	char target_name[INITIATOR_NAME_MAX + 1];
+	uint32_t tid;
+	uint16_t rtpi; /* relative target port identifier */
+	uint16_t tpgt; /* target portal group tag */
+	char initiator[INITIATOR_NAME_MAX + 1];
+	char initiator_alias[INITIATOR_NAME_MAX + 1];
+	char peer[64]; /* the peer's address, for people */
+	uint8_t isid[6];
+	uint8_t transport_id[TRANSPORT_ID_MAX];
+	uint16_t transport_id_len;
+	bool was_known; /* this initiator port was logged in before: nexus loss, not power on */
+
+	/* its reactor's */
+	enum nexus_state state;
+	struct hash luns; /* itl.by_lun */
+	struct hash_node *lun_slots[64];
+	unsigned nluns;
+	struct hash tags; /* scsi_cmd.by_tag */
+	struct hash_node *tag_slots[NEXUS_TAG_SLOTS];
+	unsigned ncmds; /* commands that are not finished */
+	struct itl absent, wlun; /* for LUNs that are not there, and REPORT LUNS' own */
+	struct msg gone_msg, drop_msg;
+	void *session; /* the transport's */
+
+	/* control's */
+	struct target *target;
+	struct list target_link;
+	struct list itls; /* itl.map_link */
+	struct list waiters; /* claims that wait for its end */
+	unsigned pending; /* attaches or detaches under way */
+	bool drop_asked, gone;
+};
+
+/* The itl of @lun, NULL if there is none (or it is being removed). */
+struct itl *nexus_itl(struct it_nexus *n, uint64_t lun);
+
+/*
+ * End the nexus, on its reactor: no further command is taken, all are aborted
+ * without status, and when the last one has ended tops->nexus_drained() is
+ * called, after which the nexus is no longer the transport's.
+ */
+void nexus_drop(struct it_nexus *n);
+
+/* Call @d->fn once no aborted command of @itl is with a store; at once if none is. */
+void itl_drain(struct itl *itl, struct drain *d, void (*fn)(struct drain *d));
+
+/* Establish @ua on every I_T_L nexus of @n but @except. */
+void nexus_establish_ua(struct it_nexus *n, const struct itl *except, enum ua ua);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The row: all that is known of a command, one per opcode and service action.
+ * Dispatch, decoding, the reserved-bit check, reservation conflicts, REPORT
+ * SUPPORTED OPERATION CODES, statistics and documentation come from it.
+ */
+#ifndef STGT_SAM_OP_H
+#define STGT_SAM_OP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sam/verdict.h"
+
+struct scsi_cmd;
+
+#define CDB_MAX 260 /* SPC-5 4.2.3: variable length CDBs */
+
+/* The decoded fields of every CDB; what a row does not declare is zero. */
+struct cdb_args {
+	uint64_t lba;
+	uint32_t length; /* transfer length or number of blocks, as the row's clause says */
+	uint32_t alloc; /* ALLOCATION LENGTH, bytes */
+	uint32_t plist; /* PARAMETER LIST LENGTH, bytes */
+	uint16_t req_sa; /* REQUESTED SERVICE ACTION */
+	uint8_t dpo, fua, group;
+	uint8_t bytchk, anchor, unmap, ndob;
+	uint8_t immed, start, loej, no_flush, power_condition, pc_modifier;
+	uint8_t prevent;
+	uint8_t evpd, page, subpage, pc, dbd, llbaa, sp, pf, rtd;
+	uint8_t desc; /* REQUEST SENSE */
+	uint8_t select_report;
+	uint8_t scope, type; /* PERSISTENT RESERVE OUT */
+	uint8_t rctd, reporting_options, req_opcode, repd;
+	uint8_t report_type; /* GET LBA STATUS */
+};
+
+/* A field of a CDB: @width bits whose most significant one is bit @top of byte @byte. */
+struct cdb_field {
+	const char *name; /* the standard's, "LOGICAL BLOCK ADDRESS" */
+	uint8_t byte, top, width;
+	uint8_t arg, arg_size; /* where in struct cdb_args */
+};
+
+#define FIELD(standard_name, byte_, top_, width_, member) { \
+	.name = standard_name, .byte = byte_, .top = top_, .width = width_, \
+	.arg = offsetof(struct cdb_args, member), \
+	.arg_size = sizeof(((struct cdb_args *)0)->member) }
+
+enum data_dir { DIR_NONE, DIR_IN, DIR_OUT };
+
+enum op_flags {
+	/* refused when? what a row does not name, it does not pass */
+	OP_PASS_UA = 1 << 0, /* runs although a unit attention is pending (SPC-5 4.4.8) */
+	OP_PASS_NOT_READY = 1 << 1, /* runs although the LU is not ready */
+	OP_MEDIUM_WRITE = 1 << 2, /* changes the medium: refused on a write-protected LU */
+	OP_NO_TASK_SET = 1 << 3, /* may be enabled at once whatever the task set holds (SAM-6 8.x: INQUIRY, REPORT LUNS, REQUEST SENSE) */
+	/* reservation classes: which of itl->conflicts refuse it (SPC-5 table 50, SPC-2 table 10) */
+	OP_RSV_SPC2 = 1 << 4, /* conflicts with another's RESERVE(6) */
+	OP_RSV_READ = 1 << 5, /* conflicts with another's exclusive access */
+	OP_RSV_WRITE = 1 << 6, /* conflicts with another's write exclusive and exclusive access */
+};
+#define OP_RSV_SHIFT 4
+#define OP_RSV_MASK (OP_RSV_SPC2 | OP_RSV_READ | OP_RSV_WRITE)
+
+#define OP_NO_SA (-1)
+
+struct op {
+	const char *name; /* "READ(10)" */
+	const char *clause; /* "SBC-4 5.15" */
+	uint8_t opcode;
+	int16_t sa; /* service action, OP_NO_SA if the opcode has none */
+	uint8_t cdb_len;
+	uint8_t dir; /* enum data_dir */
+	uint16_t flags;
+	uint16_t timeout; /* recommended command timeout, seconds; nominal is a tenth */
+	const struct cdb_field *fields;
+	uint8_t nfields;
+	/*
+	 * Runs on the nexus's reactor with cmd->args decoded and every common
+	 * check passed. Returns the verdict, or V_PENDING and then calls
+	 * cmd_complete() exactly once.
+	 */
+	enum verdict (*exec)(struct scsi_cmd *cmd);
+	unsigned index; /* set by op_index_build(): dense, for statistics */
+};
+
+struct op_table {
+	const struct op *rows;
+	unsigned n;
+};
+
+/* Lookup built once at start from a device server's tables. */
+struct op_index {
+	const struct op *first[256]; /* by opcode */
+	const struct op *fallback; /* for unknown opcodes; may be NULL */
+	const struct op_table *const *tables; /* NULL-terminated */
+};
+
+/*
+ * Build @ix over @tables (NULL-terminated); returns 0, or -EINVAL when two rows
+ * have the same opcode and service action or the rows of one opcode are not
+ * adjacent in one table (the self-test of the tables).
+ */
+int op_index_build(struct op_index *ix, const struct op_table *const *tables,
+		   const struct op *fallback);
+
+/*
+ * The row for @cdb (@len bytes). NULL: no such opcode. *@bad_sa is set when the opcode
+ * exists but not this service action (then NULL too: INVALID FIELD IN CDB, byte 1).
+ */
+const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned len,
+			 int *bad_sa);
+
+/* The row for opcode and service action (OP_NO_SA: none), NULL if there is none. */
+const struct op *op_lookup(const struct op_index *ix, uint8_t opcode, int sa);
+
+/* True if the opcode has service actions. */
+int op_has_sa(const struct op_index *ix, uint8_t opcode);
+
+/*
+ * The CDB usage data of SPC-5 6.30.3 (cdb_len bytes at @mask): the opcode byte, then
+ * one bits for what the device evaluates. Derived from the fields.
+ */
+void op_usage_mask(const struct op *op, uint8_t *mask);
+
+/*
+ * Decode @cdb into @args. Returns 0; or 1 and the most significant bit set although it is
+ * reserved in *@byte and *@bit (SPC-5 4.4.2.4.2 field pointer). NACA=1 is refused.
+ */
+int op_decode(const struct op *op, const uint8_t *cdb, struct cdb_args *args,
+	      uint16_t *byte, uint8_t *bit);
+
+#endif
