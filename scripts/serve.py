@@ -245,12 +245,12 @@ def build(folder):
         raise Refused("the build failed (see above)")
 
 
-def serve(folder):
+def serve(folder, private):
     image = prepare_image(os.environ.get("IMAGE", ""), os.environ.get("SIZE", ""))
     address, port = choose_portal(os.environ.get("LISTEN", ""))
     if not os.environ.get("LISTEN") and port != DEFAULT_PORT:
         print("Port %d is taken; using %d" % (DEFAULT_PORT, port))
-    daemon = Daemon(folder, with_port(address, port), os.environ["STGT_RUN_DIR"])
+    daemon = Daemon(folder, with_port(address, port), private)
     try:
         daemon.wait_ready()
         target, lun = daemon.export(image)
@@ -274,8 +274,7 @@ def main():
             parse_listen(os.environ["LISTEN"])
         build(folder)
         with tempfile.TemporaryDirectory(prefix="stgt-run-") as private:
-            os.environ["STGT_RUN_DIR"] = private
-            serve(folder)
+            serve(folder, private)
     except Refused as e:
         print("make run: %s" % e, file=sys.stderr)
         return 1
