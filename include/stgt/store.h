@@ -49,10 +49,17 @@ struct store_extent {
 	bool mapped; /* false: deallocated, reads as zeroes */
 };
 
+#define STORE_CORE_ROOM 176
 #define STORE_IO_ROOM 256
+/* A store that uses store_offload(), store_after() or store_delay() has the room below this only. */
+#define STORE_OWN_ROOM 160
 
 struct store_io {
-	/* the request; the caller's, unchanged by the store, valid until done */
+	/*
+	 * The request: the caller's, valid until done, not to be changed by the
+	 * store. The core shows the store one piece after the other here when it
+	 * splits or emulates; when done is called they are as the caller set them.
+	 */
 	enum store_verb verb;
 	uint32_t flags;
 	uint64_t offset, length;
@@ -68,7 +75,7 @@ struct store_io {
 	/* the core's, then the store's */
 	struct store_channel *ch;
 	void (*core_done)(struct store_io *io);
-	alignas(16) unsigned char core_room[128]; /* emulation and forwarding */
+	alignas(16) unsigned char core_room[STORE_CORE_ROOM]; /* queue, emulation, forwarding */
 	alignas(16) unsigned char room[STORE_IO_ROOM]; /* whatever the store wants */
 };
 
@@ -87,7 +94,14 @@ struct store_limits {
 	uint64_t max_discard; /* bytes, 0: no limit */
 	uint32_t discard_granularity; /* bytes, 0: unknown */
 	bool readonly, rotational;
-	uint8_t cap[STORE_VERBS]; /* enum store_cap; EMULATE asks the core to do it by other verbs */
+	bool fua; /* the store itself keeps STORE_FUA; else the core flushes after */
+	/*
+	 * enum store_cap. EMULATE asks the core: ZERO by writes, EXTENTS as all
+	 * mapped, FLUSH as nothing to do (what is written is as stable as it gets).
+	 * A native ZERO may end with -EOPNOTSUPP: the core then writes zeroes, and
+	 * remembers. A native DISCARD that ends so counts as a hint not taken.
+	 */
+	uint8_t cap[STORE_VERBS];
 };
 
 /* What the administrator said. Strings may be NULL. */
@@ -103,7 +117,7 @@ struct store_spec {
 struct store_ops {
 	const char *name;
 	const char *summary; /* one line for help and lists */
-	const char *const *options; /* known keys of opts, NULL-terminated; the core refuses others */
+	const char *const *options; /* known keys of opts, NULL-terminated; NULL: none; the core refuses others */
 	enum store_affinity affinity;
 	bool needs_path;
 	size_t store_size, channel_size; /* private bytes, zeroed, for store_priv(), channel_priv() */
@@ -130,12 +144,23 @@ void *store_priv(struct store *s);
 struct store_limits *store_limits_of(struct store *s);
 /* Value of @key in the spec's opts during open, NULL if absent; valid until open returns. */
 const char *store_option(struct store *s, const char *key);
+/*
+ * The same as a number of bytes (K, M, G, T and P are powers of 1024) or of
+ * something else. *@v keeps its value if the key is absent. 0, or -EINVAL with @e.
+ */
+int store_option_size(struct store *s, const char *key, uint64_t *v, struct err *e);
+int store_option_number(struct store *s, const char *key, uint64_t *v, struct err *e);
+/* The one of @list (NULL-terminated) that @word may have meant, NULL if none is near. */
+const char *store_suggest(const char *word, const char *const *list);
 
 void *channel_priv(struct store_channel *ch);
 struct store *channel_store(struct store_channel *ch);
 struct reactor *channel_reactor(struct store_channel *ch);
 
-/* Complete @io: @err 0 or -errno, @where the first byte not known to be good (if @err). */
+/*
+ * Complete @io, on its channel's reactor: @err 0 or -errno, @where the first
+ * byte not known to be good (if @err). @io may be gone when this returns.
+ */
 void store_done(struct store_io *io, int err, uint64_t where);
 
 /*
@@ -150,27 +175,36 @@ struct store_fd {
 	bool blockdev;
 	bool sync; /* every write is stable: FUA is free */
 	bool nowait_read; /* this file answers RWF_NOWAIT */
+	bool punch; /* holes can be punched: DISCARD is worth offering */
+	bool seek; /* SEEK_DATA is answered: EXTENTS can be native */
 };
+/* Find out what @f->fd can do; the caller has set fd, direct and sync. Writes nothing. */
 void store_fd_probe(struct store_fd *f);
 void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store_fd *f);
 
 /* Run @fn(@io) on a thread that may block, which ends in store_done() being called here. @fn returns err. */
 void store_offload(struct store_channel *ch, struct store_io *io, int (*fn)(struct store_io *io));
 
+/* Call @fn(@io), which ends in store_done(), on the channel's reactor after @ns. */
+void store_after(struct store_channel *ch, struct store_io *io, uint64_t ns,
+		 void (*fn)(struct store_io *io));
+
 /* Call store_done(io, err, where) after @ns. */
 void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err, uint64_t where);
 
 /* ---- for the users of stores (device servers) -------------------------- */
 
-/* The channel of @s on the reactor of this thread. */
+/* The channel of @s on the reactor of this thread, NULL if it has none here. */
 struct store_channel *store_channel_here(struct store *s);
 
 /*
- * Submit @io to @s from this reactor. done comes on this thread, never inside
- * this call. What the store lacks is emulated where limits.cap says so, long
- * requests are split, requests out of bounds end with -EINVAL, -EROFS on a
- * read-only store, -ENODEV unless it is open; after a failed FLUSH every WRITE and FLUSH
- * ends with -EIO until store_clear_error().
+ * Submit @io to @s from this reactor. It is queued and goes to the store when
+ * the turn reaches its store step. done comes on this thread, never inside
+ * this call. What the store lacks is emulated where limits.cap says so (else
+ * -EOPNOTSUPP), long requests are split, requests out of bounds or misaligned
+ * end with -EINVAL, -EROFS on a read-only store, -ENODEV unless it is open or
+ * if it has no channel on this reactor; after a failed flush everything that
+ * writes, and FLUSH, ends with -EIO until store_clear_error().
  */
 void store_submit(struct store *s, struct store_io *io);
 /* A hint: nobody waits for @io. done still comes. */

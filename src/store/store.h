@@ -21,10 +21,12 @@ struct store_open {
 	struct reactor *const *reactors; /* the data reactors, valid for the store's life */
 	unsigned nreactors;
 	struct reactor *home; /* one of them */
+	const struct store_ops *ops; /* NULL: the one called spec.type. For tests and layers */
 	/* out */
 	struct store *store; /* NULL on error */
 	struct err err;
 	void (*done)(struct store_open *o);
+	struct msg msg; /* private */
 };
 
 /* Open a store; @o stays valid until o->done, on the calling reactor's thread. */
@@ -35,6 +37,9 @@ void store_open(struct reactor *self, struct store_open *o);
  * the channels, then the store, frees it and calls @done(@arg) on @self.
  */
 void store_close(struct reactor *self, struct store *s, void (*done)(void *arg), void *arg);
+
+/* The state as a word for people. Any thread. */
+const char *store_state(const struct store *s);
 
 /* Let writes and flushes through again after a failed flush. On any reactor. */
 void store_clear_error(struct store *s);

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The built-in stores. */
+#ifndef STGT_STORE_BUILTIN_H
+#define STGT_STORE_BUILTIN_H
+
+#include "stgt/store.h"
+
+extern const struct store_ops file_store; /* file or block device */
+extern const struct store_ops rdwr_store; /* the same by its name in tgt */
+extern const struct store_ops aio_store; /* tgt's name for direct I/O */
+extern const struct store_ops mem_store;
+extern const struct store_ops null_store;
+extern const struct store_ops nullhome_store; /* null with affinity home, for tests */
+extern const struct store_ops delay_store; /* mem that takes its time, for tests */
+
+#endif

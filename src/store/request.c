@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The road of a request through the core; core.h has the map. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/sgl.h"
+#include "store/core.h"
+
+/* Requests and steps taken from a channel's queue in one run. */
+#define RUN_MAX 256
+
+static bool writes(enum store_verb verb)
+{
+	return verb == STORE_WRITE || verb == STORE_DISCARD || verb == STORE_ZERO;
+}
+
+static bool has_data(enum store_verb verb)
+{
+	return verb == STORE_READ || verb == STORE_WRITE;
+}
+
+static int check_range(const struct store_limits *l, const struct store_io *io)
+{
+	if (io->verb == STORE_FLUSH)
+		return 0;
+	if (io->verb == STORE_EXTENTS)
+		return io->offset < l->size ? 0 : -EINVAL;
+	if (!range_fits(io->offset, io->length, l->size))
+		return -EINVAL;
+	if (l->block > 1 && (io->offset % l->block || io->length % l->block))
+		return -EINVAL;
+	if (!has_data(io->verb))
+		return 0;
+	if (sgl_length(io->iov, io->iovcnt) != io->length)
+		return -EINVAL;
+	if (l->mem_align > 1 && !sgl_aligned(io->iov, io->iovcnt, l->mem_align))
+		return -EINVAL;
+	return 0;
+}
+
+static int check(struct store *s, const struct store_io *io)
+{
+	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
+		return -ENODEV;
+	if ((unsigned)io->verb >= STORE_VERBS || io->flags & ~(STORE_FUA | STORE_MAY_UNMAP))
+		return -EINVAL;
+	if (writes(io->verb) && s->limits.readonly)
+		return -EROFS;
+	if (s->limits.cap[io->verb] == STORE_CAP_NO)
+		return -EOPNOTSUPP;
+	if ((writes(io->verb) || io->verb == STORE_FLUSH) && store_has_error(s))
+		return -EIO;
+	return check_range(&s->limits, io);
+}
+
+/* The store can take @io as it is. */
+static bool plain(const struct store_limits *l, const struct store_io *io)
+{
+	if (io->verb == STORE_ZERO || io->verb == STORE_DISCARD ||
+	    l->cap[io->verb] != STORE_CAP_NATIVE)
+		return false;
+	if (!has_data(io->verb))
+		return true;
+	if (l->max_io && io->length > l->max_io)
+		return false;
+	return io->verb == STORE_READ || !(io->flags & STORE_FUA) || l->fua;
+}
+
+static void start(struct store_io *io)
+{
+	struct store *s = io->ch->store;
+	int err = check(s, io);
+
+	if (!err && atomic_load_explicit(&core_of(io)->cancelled, memory_order_relaxed))
+		err = -ECANCELED;
+	if (err || (!io->length && io->verb != STORE_FLUSH && io->verb != STORE_EXTENTS))
+		store_finish(io, err, io->offset);
+	else if (plain(&s->limits, io))
+		store_pass(io);
+	else
+		emulate_start(io);
+}
+
+void store_pass(struct store_io *io)
+{
+	core_of(io)->with_store = true;
+	io->ch->store->ops->submit(io->ch, io);
+}
+
+/* Step 3 of a turn. What comes while it runs waits for its next run. */
+void channel_run(struct later *l)
+{
+	struct store_channel *ch = container_of(l, struct store_channel, later);
+	struct list now;
+	struct list *n;
+	unsigned budget = RUN_MAX;
+
+	list_init(&now);
+	list_splice(&now, &ch->queue);
+	while (budget-- && (n = list_pop(&now))) {
+		struct store_io *io = core_io(list_entry(n, struct core, link));
+
+		if (io->core_done)
+			emulate_next(io);
+		else
+			start(io);
+	}
+	/* the rest goes before what came meanwhile */
+	list_splice(&now, &ch->queue);
+	list_splice(&ch->queue, &now);
+	if (!list_empty(&ch->queue))
+		reactor_later(ch->reactor, &ch->later, LATER_STORE);
+}
+
+static void enqueue(struct store_io *io)
+{
+	struct store_channel *ch = io->ch;
+
+	list_add(&ch->queue, &core_of(io)->link);
+	reactor_later(ch->reactor, &ch->later, LATER_STORE);
+}
+
+void store_requeue(struct store_io *io)
+{
+	enqueue(io);
+}
+
+/* ---- to the home and back ---- */
+
+static void arrived(struct msg *m)
+{
+	enqueue(core_io(container_of(m, struct core, msg)));
+}
+
+static void deliver(struct store_io *io)
+{
+	struct store_channel *ch = core_of(io)->from;
+	unsigned n = atomic_load_explicit(&ch->inflight, memory_order_relaxed) - 1;
+
+	atomic_store_explicit(&ch->inflight, n, memory_order_relaxed);
+	io->ch = ch;
+	io->done(io);
+	channel_check_drained(ch);
+}
+
+static void returned(struct msg *m)
+{
+	deliver(core_io(container_of(m, struct core, msg)));
+}
+
+void store_finish(struct store_io *io, int err, uint64_t where)
+{
+	struct core *c = core_of(io);
+
+	io->err = err;
+	io->where = err ? where : 0;
+	if (c->from == io->ch)
+		deliver(io);
+	else
+		reactor_post(c->from->reactor, &c->msg, returned);
+}
+
+/* ---- the two ends ---- */
+
+static void refused(struct msg *m)
+{
+	struct store_io *io = core_io(container_of(m, struct core, msg));
+
+	io->done(io);
+}
+
+/* No channel here: there is nothing to count on, so the mailbox alone brings it back. */
+static void refuse(struct store_io *io)
+{
+	struct reactor *self = reactor_self();
+
+	assert(self);
+	io->err = -ENODEV;
+	io->where = io->offset;
+	reactor_post(self, &core_of(io)->msg, refused);
+}
+
+void store_submit(struct store *s, struct store_io *io)
+{
+	struct store_channel *ch = store_channel_here(s);
+	struct core *c = core_of(io);
+	unsigned n;
+
+	io->ch = ch;
+	io->core_done = NULL;
+	c->from = ch;
+	c->with_store = false;
+	atomic_init(&c->cancelled, false);
+	if (unlikely(!ch)) {
+		refuse(io);
+		return;
+	}
+	n = atomic_load_explicit(&ch->inflight, memory_order_relaxed) + 1;
+	atomic_store_explicit(&ch->inflight, n, memory_order_relaxed);
+	if (ch->serves) {
+		enqueue(io);
+		return;
+	}
+	io->ch = s->home;
+	reactor_post(s->home->reactor, &c->msg, arrived);
+}
+
+void store_cancel(struct store_io *io)
+{
+	struct core *c = core_of(io);
+	struct store_channel *ch = c->from;
+
+	atomic_store_explicit(&c->cancelled, true, memory_order_relaxed);
+	/* what is with the home is cancelled between its steps only */
+	if (ch && ch->serves && c->with_store && ch->store->ops->cancel)
+		ch->store->ops->cancel(ch, io);
+}
+
+void store_done(struct store_io *io, int err, uint64_t where)
+{
+	core_of(io)->with_store = false;
+	if (unlikely(err && io->verb == STORE_FLUSH && err != -ECANCELED))
+		store_stick(io->ch->store, "flush", err);
+	if (!io->core_done) {
+		store_finish(io, err, where);
+		return;
+	}
+	io->err = err;
+	io->where = where;
+	io->core_done(io);
+}
+
+void store_stick(struct store *s, const char *what, int err)
+{
+	if (!atomic_exchange(&s->sticky, true))
+		log_err("store %s %s: %s failed: %s; what was written may be lost, so writes are "
+			"refused until an operator clears the error",
+			store_type(s), store_path(s), what, strerror(-err));
+}
+
+void store_clear_error(struct store *s)
+{
+	atomic_store(&s->sticky, false);
+}
+
+bool store_has_error(const struct store *s)
+{
+	return atomic_load_explicit(&s->sticky, memory_order_relaxed);
+}
+
+unsigned store_inflight(const struct store *s)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < array_size(s->ch); i++)
+		if (s->ch[i])
+			n += atomic_load_explicit(&s->ch[i]->inflight, memory_order_relaxed);
+	return n;
+}
