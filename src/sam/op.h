@@ -59,11 +59,14 @@ enum op_flags {
 	OP_RSV_SPC2 = 1 << 4, /* conflicts with another's RESERVE(6) */
 	OP_RSV_READ = 1 << 5, /* conflicts with another's exclusive access */
 	OP_RSV_WRITE = 1 << 6, /* conflicts with another's write exclusive and exclusive access */
+	OP_ANY_DIR = 1 << 7, /* runs whatever direction the transport was told: it only refuses */
 };
 #define OP_RSV_SHIFT 4
 #define OP_RSV_MASK (OP_RSV_SPC2 | OP_RSV_READ | OP_RSV_WRITE)
 
 #define OP_NO_SA (-1)
+#define CDB_ROW_MAX 32 /* longest CDB that a row describes, bytes */
+#define OP_ROWS_MAX 512 /* most rows of the program, for tables by op.index */
 
 struct op {
 	const char *name; /* "READ(10)" */
@@ -82,32 +85,38 @@ struct op {
 	 * cmd_complete() exactly once.
 	 */
 	enum verdict (*exec)(struct scsi_cmd *cmd);
-	unsigned index; /* set by op_index_build(): dense, for statistics */
+	/* set by op_index_build() */
+	unsigned index; /* dense from 1 over all rows of the program, for statistics; a fallback has 0 */
+	uint64_t reserved[CDB_ROW_MAX / 8]; /* bits that must be zero, in memory order */
 };
 
 struct op_table {
-	const struct op *rows;
+	struct op *rows;
 	unsigned n;
 };
 
 /* Lookup built once at start from a device server's tables. */
 struct op_index {
 	const struct op *first[256]; /* by opcode */
+	uint8_t count[256]; /* rows of the opcode, from first on */
 	const struct op *fallback; /* for unknown opcodes; may be NULL */
 	const struct op_table *const *tables; /* NULL-terminated */
 };
 
 /*
- * Build @ix over @tables (NULL-terminated); returns 0, or -EINVAL when two rows
- * have the same opcode and service action or the rows of one opcode are not
- * adjacent in one table (the self-test of the tables).
+ * Build @ix over @tables (NULL-terminated), which may be in several indexes; returns 0,
+ * or -EINVAL when the self-test of the tables fails: two rows with the same opcode
+ * and service action, rows of one opcode not adjacent in one table, fields that
+ * overlap or do not fit in CDB or argument, no handler, a CDB length that is none.
+ * @fallback is for unknown opcodes; its CDB length is 0: nothing of the CDB is looked at.
  */
 int op_index_build(struct op_index *ix, const struct op_table *const *tables,
 		   const struct op *fallback);
 
 /*
- * The row for @cdb (@len bytes). NULL: no such opcode. *@bad_sa is set when the opcode
- * exists but not this service action (then NULL too: INVALID FIELD IN CDB, byte 1).
+ * The row for @cdb (@len bytes), the fallback if there is no such opcode (NULL without
+ * fallback, and for a CDB shorter than its row says). *@bad_sa is set when the opcode
+ * exists but not this service action (then NULL too: INVALID FIELD IN CDB, byte 1, bit 4).
  */
 const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned len,
 			 int *bad_sa);
@@ -125,7 +134,8 @@ int op_has_sa(const struct op_index *ix, uint8_t opcode);
 void op_usage_mask(const struct op *op, uint8_t *mask);
 
 /*
- * Decode @cdb into @args. Returns 0; or 1 and the most significant bit set although it is
+ * Decode @cdb (of which the row's length and 8 bytes more can be read, as in
+ * struct scsi_cmd) into @args. Returns 0; or 1 and the most significant bit set although it is
  * reserved in *@byte and *@bit (SPC-5 4.4.2.4.2 field pointer). NACA=1 is refused.
  */
 int op_decode(const struct op *op, const uint8_t *cdb, struct cdb_args *args,

@@ -48,6 +48,11 @@ struct pr_registration *pr_find(const struct pr_state *pr, const uint8_t *id, ui
 				uint16_t rtpi);
 /* The registration of @itl's I_T nexus, NULL if it is not registered. */
 struct pr_registration *pr_of(const struct pr_state *pr, const struct itl *itl);
+/* Add a registration; NULL at PR_REGISTRATIONS_MAX, without memory, or if @id_len is too large. */
+struct pr_registration *pr_register(struct pr_state *pr, const uint8_t *id, uint16_t id_len,
+				    uint16_t rtpi, uint64_t key);
+/* Remove and free @reg. True if the reservation ended with it. PRGENERATION is the caller's. */
+bool pr_unregister(struct pr_state *pr, struct pr_registration *reg);
 /* True if @reg holds the reservation (SPC-5 5.14.10: every registrant under all-registrants types). */
 bool pr_holds(const struct pr_state *pr, const struct pr_registration *reg);
 bool pr_type_valid(uint8_t type);

@@ -36,4 +36,8 @@ struct sense_info {
 unsigned sense_encode(uint8_t *out, enum verdict v, const struct sense_info *info,
 		      bool descriptor);
 
+/* The same for any verdict, NO SENSE for those without sense data: what REQUEST SENSE returns. */
+unsigned sense_describe(uint8_t *out, enum verdict v, const struct sense_info *info,
+			bool descriptor);
+
 #endif
