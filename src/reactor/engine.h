@@ -20,6 +20,7 @@
 #include "base/list.h"
 
 struct reactor;
+struct offload;
 
 enum io_verb {
 	IO_ACCEPT, /* fd listens; result: the new socket, nonblocking and close-on-exec */
@@ -80,11 +81,21 @@ static inline bool io_pending(const struct io_op *op)
  */
 int io_now(struct reactor *r, struct io_op *op, bool nowait);
 
+/*
+ * @r has no more business with @fd, on which nothing is pending: call this
+ * before @fd is closed or moves to another reactor. Engines survive without it,
+ * at the price of a useless wake-up, unless the very same operation is used
+ * again in the same turn for a new descriptor with the old number.
+ */
+void io_forget(struct reactor *r, int fd);
+
 struct engine {
 	const char *name;
 	int (*init)(struct reactor *r); /* -errno if this engine cannot run here */
 	void (*fini)(struct reactor *r);
+	/* @op has been put on reactor.queued; may be NULL if flush and wait are early enough to look */
 	void (*submit)(struct reactor *r, struct io_op *op);
+	/* @op has left reactor.queued */
 	void (*cancel)(struct reactor *r, struct io_op *op);
 	/* Push what is queued to the kernel and call done for all that is complete. No waiting. */
 	void (*flush)(struct reactor *r);
@@ -96,6 +107,10 @@ struct engine {
 	void (*ring)(struct reactor *r); /* the doorbell; any thread */
 	uint64_t (*now)(struct reactor *r); /* CLOCK_MONOTONIC, ns */
 	int (*io_now)(struct reactor *r, struct io_op *op, bool nowait);
+	void (*forget)(struct reactor *r, int fd); /* may be NULL */
+	/* NULL: the offload threads run the job. Else the engine does, and cancels. */
+	void (*offload)(struct reactor *r, struct offload *o);
+	bool (*offload_cancel)(struct reactor *r, struct offload *o);
 	/* asynchronous buffered file I/O goes to kernel threads anyway: io_uring true, epoll false */
 	bool native_file_io;
 };

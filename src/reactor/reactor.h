@@ -41,17 +41,26 @@ struct reactor_opts {
  */
 const struct engine *engine_choose(const char *want, struct err *e);
 
+/* How many reactors suit this host: CPUs by affinity and cgroup quota, 1 to REACTORS_MAX. */
+unsigned reactor_default_count(void);
+
 /* Make a reactor; it runs nowhere yet. Any thread. NULL and @e on error. */
 struct reactor *reactor_create(const struct reactor_opts *o, struct err *e);
-/* Start its thread; @fn(@arg) runs on it first (may be NULL). */
+/* Start its thread, which runs until reactor_stop(). Messages posted before are its first work. */
 int reactor_start(struct reactor *r, struct err *e);
 /* Run on the calling thread until reactor_stop(). */
 void reactor_run(struct reactor *r);
-/* One turn on the calling thread; waits at most @ns. For tests and tools. */
+/*
+ * One turn on the calling thread, which must always be the same; waits at most
+ * @ns, and returns when what the wait brought is worked off. For tests and tools.
+ */
 void reactor_turn(struct reactor *r, uint64_t ns);
-/* Ask it to end after this turn. Any thread. */
+/* Ask it to end; messages posted before are still handled. Any thread. */
 void reactor_stop(struct reactor *r);
-/* Join its thread (if it was started) and free it. Not from its own thread. */
+/*
+ * Join its thread (if it was started) and free it. Not from its own thread.
+ * Owners end their operations before; messages and jobs that are left are dropped.
+ */
 void reactor_destroy(struct reactor *r);
 
 /* The reactor whose thread this is, NULL if none. */
@@ -73,7 +82,10 @@ struct msg {
 	void (*fn)(struct msg *m);
 };
 
-/* Any thread. Posting cannot fail. Messages of one sender arrive in order. */
+/*
+ * Any thread. Posting cannot fail. Messages of one sender arrive in order.
+ * The reactor must outlive the call, not only the message.
+ */
 void reactor_post(struct reactor *to, struct msg *m, void (*fn)(struct msg *m));
 
 /* --- later --- */
@@ -106,7 +118,7 @@ struct timer {
 	void (*fn)(struct timer *t);
 };
 
-/* Arm @t, or move it, to call @fn in @ns from now. */
+/* Arm @t, or move it, to call @fn in @ns from now. Without memory it is not armed: see log. */
 void timer_arm(struct reactor *r, struct timer *t, uint64_t ns, void (*fn)(struct timer *t));
 void timer_cancel(struct reactor *r, struct timer *t);
 static inline bool timer_armed(const struct timer *t)
