@@ -20,8 +20,11 @@
 #define TRANSPORT_ID_MAX 256 /* bytes, SPC-5 7.6.4 */
 #define NEXUS_TAG_SLOTS 256
 
+struct claim;
 struct target;
+struct targets;
 struct transport_ops;
+struct unmap;
 struct it_nexus;
 
 /* Counters per I_T_L nexus: single writer, read by message. Names as tgt's statistics. */
@@ -34,6 +37,8 @@ struct itl_stats {
 struct taskset {
 	struct list tasks; /* scsi_cmd.task_link in order of arrival: enabled and dormant */
 	unsigned live, ordered, hoq, dormant;
+	unsigned frozen; /* no dormant one is enabled while tasks are being aborted */
+	bool waking; /* the loop that enables dormant tasks runs: recursion ends there */
 };
 
 /* Someone who waits until no aborted command of an itl is with a store. */
@@ -71,9 +76,10 @@ struct itl {
 
 	/* control's */
 	struct lu_tx tx; /* attach, detach */
-	struct list map_link;
+	struct list nexus_link; /* in nexus->itls */
 	struct msg msg;
-	void (*done)(struct itl *itl);
+	bool attaching, detaching, unmapped;
+	struct unmap *unmap; /* who waits for its end, NULL if nobody */
 };
 
 enum nexus_state { NEXUS_STARTING, NEXUS_LIVE, NEXUS_DROPPING, NEXUS_DRAINED };
@@ -105,19 +111,37 @@ struct it_nexus {
 	unsigned ncmds; /* commands that are not finished */
 	struct itl absent, wlun; /* for LUNs that are not there, and REPORT LUNS' own */
 	struct msg gone_msg, drop_msg;
+	struct later drained; /* tells the transport, from a turn of its own */
+	bool close_at_start; /* control closed it before nexus_start() */
 	void *session; /* the transport's */
 
 	/* control's */
+	struct targets *ts; /* constant: to post to ts->control only */
 	struct target *target;
 	struct list target_link;
-	struct list itls; /* itl.map_link */
+	struct list itls; /* itl.nexus_link */
 	struct list waiters; /* claims that wait for its end */
-	unsigned pending; /* attaches or detaches under way */
+	struct claim *claim; /* that made it, until it is answered */
+	unsigned pending; /* attaches and detaches under way */
 	bool drop_asked, gone;
 };
 
 /* The itl of @lun, NULL if there is none (or it is being removed). */
 struct itl *nexus_itl(struct it_nexus *n, uint64_t lun);
+
+/* The itl that answers for the 8-byte @lun (SAM-6 4.7): mapped, well known or absent. */
+struct itl *nexus_route(struct it_nexus *n, const uint8_t lun[8]);
+
+/*
+ * Put @n together on control: hash tables, the built-in itls, state NEXUS_STARTING. What
+ * is constant is set already.
+ */
+void nexus_init(struct it_nexus *n, struct lu *absent, struct lu *wlun);
+void itl_init(struct itl *itl, struct it_nexus *n, struct lu *lu, uint64_t lun);
+
+/* A command or task management function begins and ends: what nexus_drop() waits for. */
+void nexus_get(struct it_nexus *n);
+void nexus_put(struct it_nexus *n);
 
 /*
  * End the nexus, on its reactor: no further command is taken, all are aborted
@@ -128,6 +152,15 @@ void nexus_drop(struct it_nexus *n);
 
 /* Call @d->fn once no aborted command of @itl is with a store; at once if none is. */
 void itl_drain(struct itl *itl, struct drain *d, void (*fn)(struct drain *d));
+
+/* An aborted command of @itl has come back from its store. */
+void itl_let_go(struct itl *itl);
+
+/* In target.c: the last command of an unmapped @itl has ended. On its reactor. */
+void itl_removed(struct itl *itl);
+
+/* Abort every task of @itl with @v (V_ABORTED_SILENTLY: no status is sent). */
+void itl_abort_all(struct itl *itl, enum verdict v);
 
 /* Establish @ua on every I_T_L nexus of @n but @except. */
 void nexus_establish_ua(struct it_nexus *n, const struct itl *except, enum ua ua);

@@ -39,7 +39,7 @@ enum cmd_state {
 	CMD_DONE, /* finished; the transport's again */
 };
 
-enum cmd_wait { WAIT_NONE, WAIT_DATA_OUT, WAIT_BUFFER };
+enum cmd_wait { WAIT_NONE, WAIT_DATA_OUT, WAIT_BUFFER, WAIT_TX };
 
 enum residual { RESID_NONE, RESID_UNDERFLOW, RESID_OVERFLOW };
 
@@ -62,11 +62,12 @@ struct scsi_cmd {
 
 	/* where it is */
 	uint8_t state, wait;
+	bool bad_sa; /* the opcode is known, its service action is not */
 	enum verdict abort; /* not 0: it will end with this verdict */
 	unsigned holds; /* store requests under way */
 	struct list task_link; /* in itl->tasks */
 	struct hash_node by_tag; /* in nexus->tags */
-	struct list wait_link; /* WAIT_BUFFER */
+	struct buf_waiter waiter; /* WAIT_BUFFER */
 	/* the handler's continuation: what runs when what it waits for is there */
 	void (*next)(struct scsi_cmd *cmd);
 
@@ -128,6 +129,9 @@ void cmd_fail(struct scsi_cmd *cmd, enum verdict v);
 
 /* Encode the sense data of a finished command at @out (SENSE_MAX bytes); returns the length. */
 unsigned cmd_sense(const struct scsi_cmd *cmd, uint8_t *out);
+
+/* In the router: a command's life begins; cmd_complete() counts its end. */
+void cmd_count_begin(const struct scsi_cmd *cmd);
 
 /* ---- for command handlers ----------------------------------------------- */
 

@@ -72,12 +72,18 @@ struct targets {
 	unsigned sessions[REACTORS_MAX]; /* by reactor: for the least loaded */
 	uint64_t next_nexus_id;
 	bool offline; /* no login is accepted */
-	struct list known; /* initiator ports seen before, bounded: UA_NEXUS_LOSS rather than POWER_ON */
+	struct lu *absent, *wlun; /* behind every nexus */
+	struct list known; /* initiator ports seen before, bounded: they get UA_NEXUS_LOSS */
 	unsigned nknown;
 };
 
-void targets_init(struct targets *ts, struct reactor *control, struct reactor *const *reactors,
-		  unsigned nreactors);
+/*
+ * @absent answers for LUNs that are not there, @wlun is the REPORT LUNS well known
+ * LU. -ENOMEM.
+ */
+int targets_init(struct targets *ts, struct reactor *control, struct reactor *const *reactors,
+		 unsigned nreactors, const struct device_server *absent,
+		 const struct device_server *wlun);
 /* No target is left. Frees accounts. */
 void targets_fini(struct targets *ts);
 
@@ -121,6 +127,8 @@ int target_unmap(struct targets *ts, struct target *t, uint64_t lun,
 struct it_nexus *target_nexus(struct target *t, uint64_t id);
 /* End a session from the admin side. */
 void target_close_nexus(struct it_nexus *n);
+/* End every other session of @n's target (TARGET COLD RESET). On control. */
+void target_close_others(struct it_nexus *n);
 
 /* ---- what transports ask ------------------------------------------------- */
 
@@ -200,6 +208,9 @@ void claim_run(struct targets *ts, struct claim *c);
 
 /* The claimed session begins: on nexus->reactor, before its first command. */
 void nexus_start(struct it_nexus *n, void *session);
+/* On control: @n has left its reactor. Detaches it from its LUs and frees it. */
+void nexus_gone(struct it_nexus *n);
+
 /* The claim succeeded but the connection is gone before nexus_start(). On nexus->reactor. */
 void nexus_abandon(struct it_nexus *n);
 

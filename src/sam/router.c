@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The way of a command from the transport to its handler: docs/life-of-a-command.md
+ * steps 2 to 6.
+ */
+#include "sam/scsi_cmd.h"
+#include "sam/taskset.h"
+#include "sam/transport.h"
+
+#define NEXUS_CMDS_MAX 1024 /* the transport's window is smaller; a bound all the same */
+
+/*
+ * SAM-6 5.12: a command whose tag another live command of the nexus has. All
+ * tasks of the nexus in this task set are aborted, without status.
+ */
+static enum verdict overlapped(struct scsi_cmd *cmd)
+{
+	itl_abort_all(cmd->itl, V_ABORTED_SILENTLY);
+	return V_OVERLAPPED_COMMANDS;
+}
+
+/* The transport's direction flags against the row (SAM-6 5.4.1; bidirectional is refused). */
+static bool direction_contradicts(const struct scsi_cmd *cmd)
+{
+	if (cmd->read && cmd->write)
+		return true;
+	if (!cmd->expected || !cmd->op)
+		return false;
+	return (cmd->op->dir == DIR_IN && cmd->write) || (cmd->op->dir == DIR_OUT && cmd->read);
+}
+
+/* What is refused before the task set: it needs nobody's leave to fail. */
+static enum verdict refuse_early(struct scsi_cmd *cmd)
+{
+	struct it_nexus *n = cmd->nexus;
+
+	if (unlikely(n->state != NEXUS_LIVE))
+		return V_ABORTED_SILENTLY;
+	if (unlikely(nexus_find_cmd(n, NULL, cmd->tag)))
+		return overlapped(cmd);
+	if (unlikely(cmd->attr > ATTR_HEAD_OF_QUEUE))
+		return V_INVALID_FIELD_IN_IU;
+	if (unlikely(n->ncmds > NEXUS_CMDS_MAX))
+		return V_TASK_SET_FULL;
+	if (unlikely(direction_contradicts(cmd)))
+		return V_INVALID_FIELD_IN_IU;
+	return V_GOOD;
+}
+
+void cmd_submit(struct scsi_cmd *cmd)
+{
+	enum verdict v;
+	int bad_sa;
+
+	nexus_get(cmd->nexus);
+	cmd_count_begin(cmd);
+	cmd->itl = nexus_route(cmd->nexus, cmd->lun);
+	cmd->lu = cmd->itl->lu;
+	cmd->op = op_find(cmd->lu->ds->ops, cmd->cdb, cmd->cdb_len, &bad_sa);
+	cmd->bad_sa = bad_sa;
+	v = refuse_early(cmd);
+	if (unlikely(v != V_GOOD)) {
+		cmd_complete(cmd, v);
+		return;
+	}
+	hash_add(&cmd->nexus->tags, &cmd->by_tag, cmd->tag);
+	if (likely(taskset_enter(cmd)))
+		cmd_enable(cmd);
+}
+
+static enum verdict check_row(struct scsi_cmd *cmd)
+{
+	if (likely(cmd->op))
+		return cmd->cdb_len < cmd->op->cdb_len ? V_INVALID_FIELD_IN_CDB : V_GOOD;
+	if (cmd->bad_sa)
+		return cmd_invalid_cdb(cmd, 1, 4);
+	return V_INVALID_OPCODE;
+}
+
+static enum verdict check_ready(const struct scsi_cmd *cmd, const struct lu_view *view)
+{
+	if (view->state == LU_NOT_READY)
+		return view->why;
+	if (view->state != LU_READY)
+		return V_LU_NOT_SUPPORTED;
+	return cmd->itl->part->fenced ? V_BECOMING_READY : V_GOOD;
+}
+
+/*
+ * What an enabled command can be refused for, in the order of SAM-6 5.3.3 and SPC-5
+ * 4.4.8: unit attention, reservation conflict, the CDB, not ready, write protection.
+ */
+static enum verdict check_enabled(struct scsi_cmd *cmd)
+{
+	const struct lu_view *view = &cmd->itl->part->view;
+	struct itl *itl = cmd->itl;
+	unsigned flags = cmd->op ? cmd->op->flags : 0;
+	enum verdict v;
+
+	if (unlikely(itl->ua) && !(flags & OP_PASS_UA))
+		return ua_take(&itl->ua);
+	if (unlikely(flags & itl->conflicts & OP_RSV_MASK))
+		return V_RESERVATION_CONFLICT;
+	v = check_row(cmd);
+	if (unlikely(v != V_GOOD))
+		return v;
+	if (unlikely(op_decode(cmd->op, cmd->cdb, &cmd->args, &cmd->sense.byte, &cmd->sense.bit)))
+		return cmd_invalid_cdb(cmd, cmd->sense.byte, cmd->sense.bit);
+	if (!(flags & OP_PASS_NOT_READY)) {
+		v = check_ready(cmd, view);
+		if (unlikely(v != V_GOOD))
+			return v;
+	}
+	if (flags & OP_MEDIUM_WRITE && unlikely(view->readonly || view->mode.swp))
+		return V_WRITE_PROTECTED;
+	return V_GOOD;
+}
+
+void cmd_enable(struct scsi_cmd *cmd)
+{
+	enum verdict v = check_enabled(cmd);
+
+	if (likely(v == V_GOOD))
+		v = cmd->op->exec(cmd);
+	if (v != V_PENDING)
+		cmd_complete(cmd, v);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sam/tmf.h"
+
+#include <stdlib.h>
+
+#include "sam/scsi_cmd.h"
+#include "sam/target.h"
+
+static void finish(struct tmf *t, enum tmf_response response)
+{
+	struct it_nexus *n = t->nexus;
+
+	t->response = response;
+	t->done(t);
+	nexus_put(n);
+}
+
+static void drained(struct drain *d)
+{
+	finish(container_of(d, struct tmf, drain), TMF_COMPLETE);
+}
+
+/* SAM-6 7.2. The task is gone, and its data with it, before the response. */
+static void abort_task(struct tmf *t)
+{
+	struct scsi_cmd *cmd = nexus_find_cmd(t->nexus, t->itl, t->ref_tag);
+
+	if (!cmd) {
+		finish(t, TMF_NO_TASK);
+		return;
+	}
+	cmd_abort(cmd, V_ABORTED_SILENTLY);
+	itl_drain(t->itl, &t->drain, drained);
+}
+
+/* SAM-6 7.3, and 7.5 CLEAR TASK SET, which is the same with a task set per nexus (TST = 001b). */
+static void abort_task_set(struct tmf *t)
+{
+	itl_abort_all(t->itl, V_ABORTED_SILENTLY);
+	itl_drain(t->itl, &t->drain, drained);
+}
+
+static void lu_was_reset(struct lu_tx *tx)
+{
+	finish(container_of(tx, struct tmf, tx), TMF_COMPLETE);
+}
+
+/* SAM-6 7.7 */
+static void reset_lu(struct tmf *t)
+{
+	if (t->itl == &t->nexus->wlun) {
+		abort_task_set(t);
+		return;
+	}
+	t->tx.itl = t->itl;
+	t->tx.decide = lu_reset_decide;
+	t->tx.apply = NULL;
+	t->tx.done = lu_was_reset;
+	lu_tx_run(t->itl->lu, &t->tx);
+}
+
+/* ---- RFC 7143 11.5.1: TARGET WARM and COLD RESET are a reset of every LU ---- */
+
+struct reset {
+	struct lu_tx tx;
+	struct tmf *tmf;
+};
+
+static void sessions_closed(struct msg *m)
+{
+	finish(container_of(m, struct tmf, msg), TMF_COMPLETE);
+}
+
+static void cold_reset_posted(struct msg *m)
+{
+	struct tmf *t = container_of(m, struct tmf, msg);
+
+	target_close_others(t->nexus);
+	reactor_post(t->nexus->reactor, &t->msg, sessions_closed);
+}
+
+static void all_reset(struct tmf *t)
+{
+	free(t->resets);
+	t->resets = NULL;
+	if (t->function == TMF_TARGET_COLD_RESET)
+		reactor_post(t->nexus->ts->control, &t->msg, cold_reset_posted);
+	else
+		finish(t, TMF_COMPLETE);
+}
+
+static void one_reset(struct lu_tx *tx)
+{
+	struct tmf *t = container_of(tx, struct reset, tx)->tmf;
+
+	if (!--t->left)
+		all_reset(t);
+}
+
+static void reset_target(struct tmf *t)
+{
+	struct it_nexus *n = t->nexus;
+	struct reset *resets = calloc(max(n->nluns, 1u), sizeof(*resets));
+	unsigned i = 0;
+
+	if (!resets) {
+		finish(t, TMF_REJECTED);
+		return;
+	}
+	t->resets = resets;
+	t->left = 1;
+	for (unsigned slot = 0; slot < array_size(n->lun_slots); slot++) {
+		for (struct hash_node *node = n->lun_slots[slot]; node; node = node->next) {
+			struct itl *itl = container_of(node, struct itl, by_lun);
+			struct reset *r = &resets[i++];
+
+			*r = (struct reset){ .tmf = t };
+			r->tx.itl = itl;
+			r->tx.decide = lu_reset_decide;
+			r->tx.done = one_reset;
+			t->left++;
+			lu_tx_run(itl->lu, &r->tx);
+		}
+	}
+	if (!--t->left)
+		all_reset(t);
+}
+
+/* ---- queries (SAM-6 7.8, RFC 7144 4.2) ---------------------------------------- */
+
+static void query_task(struct tmf *t)
+{
+	finish(t, nexus_find_cmd(t->nexus, t->itl, t->ref_tag) ? TMF_SUCCEEDED : TMF_COMPLETE);
+}
+
+static void query_task_set(struct tmf *t)
+{
+	finish(t, t->itl->tasks.live ? TMF_SUCCEEDED : TMF_COMPLETE);
+}
+
+static const struct {
+	void (*run)(struct tmf *t);
+	bool needs_lu;
+} functions[] = {
+	[TMF_ABORT_TASK] = { abort_task, true },
+	[TMF_ABORT_TASK_SET] = { abort_task_set, true },
+	[TMF_CLEAR_TASK_SET] = { abort_task_set, true },
+	[TMF_LU_RESET] = { reset_lu, true },
+	[TMF_TARGET_WARM_RESET] = { reset_target, false },
+	[TMF_TARGET_COLD_RESET] = { reset_target, false },
+	[TMF_QUERY_TASK] = { query_task, true },
+	[TMF_QUERY_TASK_SET] = { query_task_set, true },
+};
+
+void tmf_submit(struct tmf *t)
+{
+	nexus_get(t->nexus);
+	t->itl = nexus_route(t->nexus, t->lun);
+	if (t->nexus->state != NEXUS_LIVE) {
+		finish(t, TMF_REJECTED);
+		return;
+	}
+	if ((unsigned)t->function >= array_size(functions) || !functions[t->function].run) {
+		finish(t, TMF_NOT_SUPPORTED);
+		return;
+	}
+	if (functions[t->function].needs_lu && t->itl == &t->nexus->absent) {
+		finish(t, TMF_NO_LUN);
+		return;
+	}
+	functions[t->function].run(t);
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "sam/transaction.h"
+
+#include "sam/it_nexus.h"
+#include "sam/scsi_cmd.h"
+
+static void tx_next(struct lu *lu);
+
+static void tx_answered(struct msg *m)
+{
+	struct lu_tx *tx = container_of(m, struct lu_tx, msg);
+
+	tx->done(tx);
+}
+
+/* The running transaction is through: its asker hears, the next one begins. */
+static void tx_answer(struct lu *lu)
+{
+	struct lu_tx *tx = lu->tx;
+
+	lu->tx = NULL;
+	reactor_post(tx->origin, &tx->msg, tx_answered);
+}
+
+/* Home: a reactor has applied and drained. */
+static void part_acked(struct msg *m)
+{
+	struct lu_part *part = container_of(m, struct lu_part, ack_msg);
+	struct lu *lu = part->lu;
+	struct itl *itl;
+
+	if (--lu->unacked)
+		return;
+	list_for_each(itl, &lu->itls, home.link) {
+		itl->home.ua = 0;
+		itl->home.abort = 0;
+	}
+	tx_answer(lu);
+	tx_next(lu);
+}
+
+static void part_ack(struct lu_part *part)
+{
+	part->fenced = false;
+	reactor_post(part->lu->home, &part->ack_msg, part_acked);
+}
+
+static void itl_drained(struct drain *d)
+{
+	struct itl *itl = container_of(d, struct itl, tx_drain);
+
+	if (!--itl->part->undrained)
+		part_ack(itl->part);
+}
+
+/* Take over what the home decided about @itl. */
+static void itl_apply(struct itl *itl)
+{
+	itl->conflicts = itl->home.conflicts;
+	for (unsigned ua = 0; ua < UA_COUNT; ua++)
+		if (itl->home.ua & UA_BIT(ua))
+			ua_establish(&itl->ua, (enum ua)ua);
+}
+
+/*
+ * A reactor's share. The master does not change until all have acknowledged,
+ * so reading it here needs no more than the order of messages.
+ */
+static void part_apply(struct msg *m)
+{
+	struct lu_part *part = container_of(m, struct lu_part, apply_msg);
+	struct lu_tx *tx = part->lu->tx;
+	struct itl *itl;
+
+	part->view = part->lu->view;
+	list_for_each(itl, &part->itls, part_link)
+		itl_apply(itl);
+	if (tx->apply)
+		tx->apply(tx, part);
+
+	/* fence: nothing that is aborted is enabled any more */
+	part->undrained = 1;
+	list_for_each(itl, &part->itls, part_link) {
+		if (!itl->home.abort)
+			continue;
+		part->fenced = true;
+		itl_abort_all(itl, (enum verdict)itl->home.abort);
+		part->undrained++;
+	}
+	/* drain: stores give back what they hold */
+	list_for_each(itl, &part->itls, part_link)
+		if (itl->home.abort)
+			itl_drain(itl, &itl->tx_drain, itl_drained);
+	if (!--part->undrained)
+		part_ack(part);
+}
+
+static void tx_publish(struct lu *lu)
+{
+	lu->unacked = lu->nreactors;
+	for (unsigned i = 0; i < lu->nreactors; i++)
+		reactor_post(lu->part[i].reactor, &lu->part[i].apply_msg, part_apply);
+}
+
+static void tx_next(struct lu *lu)
+{
+	struct lu_tx *tx;
+
+	while (!lu->tx && (tx = list_first(&lu->tx_queue, struct lu_tx, link))) {
+		list_del(&tx->link);
+		lu->tx = tx;
+		if (atomic_load_explicit(&tx->cancelled, memory_order_relaxed))
+			tx->verdict = V_TASK_ABORTED;
+		else if (tx->decide(tx)) {
+			tx_publish(lu);
+			return;
+		}
+		tx_answer(lu);
+	}
+}
+
+static void tx_arrived(struct msg *m)
+{
+	struct lu_tx *tx = container_of(m, struct lu_tx, msg);
+
+	list_add(&tx->lu->tx_queue, &tx->link);
+	tx_next(tx->lu);
+}
+
+void lu_tx_run(struct lu *lu, struct lu_tx *tx)
+{
+	tx->lu = lu;
+	tx->origin = reactor_self();
+	tx->verdict = V_GOOD;
+	tx->sense = (struct sense_info){ 0 };
+	atomic_store_explicit(&tx->cancelled, false, memory_order_relaxed);
+	list_init(&tx->link);
+	reactor_post(lu->home, &tx->msg, tx_arrived);
+}
+
+void lu_tx_cancel(struct lu_tx *tx)
+{
+	atomic_store_explicit(&tx->cancelled, true, memory_order_relaxed);
+}
+
+void lu_tell(struct itl *itl, enum ua ua)
+{
+	itl->home.ua |= UA_BIT(ua);
+}
+
+void lu_tell_others(struct lu *lu, const struct itl *except, enum ua ua)
+{
+	struct itl *itl;
+
+	list_for_each(itl, &lu->itls, home.link)
+		if (itl != except)
+			lu_tell(itl, ua);
+}
+
+void lu_abort(struct itl *itl, const struct itl *by)
+{
+	itl->home.abort = itl == by ? V_ABORTED_SILENTLY : V_TASK_ABORTED;
+}
+
+void lu_reservations_changed(struct lu *lu)
+{
+	struct itl *itl;
+
+	list_for_each(itl, &lu->itls, home.link) {
+		itl->home.conflicts = pr_conflicts(&lu->pr, itl);
+		if (lu->spc2_holder && lu->spc2_holder != itl)
+			itl->home.conflicts |= OP_RSV_SPC2;
+	}
+}
+
+bool lu_reset_decide(struct lu_tx *tx)
+{
+	struct lu *lu = tx->lu;
+	struct itl *itl;
+
+	lu->spc2_holder = NULL;
+	if (lu->ds->reset)
+		lu->ds->reset(lu);
+	list_for_each(itl, &lu->itls, home.link) {
+		itl->home.prevent = false;
+		lu_abort(itl, tx->itl);
+		lu_tell(itl, UA_BUS_DEVICE_RESET);
+	}
+	lu_reservations_changed(lu);
+	return true;
+}
