@@ -64,6 +64,8 @@ struct bufpool {
 	struct list bufs[BUF_CLASSES]; /* free buffers, last used first */
 	struct list blocks, empty;
 	struct list slabs, unused;
+	struct list waiters; /* struct buf_waiter */
+	bool freed; /* memory came back since a waiter was told last */
 	unsigned unused_now, unused_low; /* slabs; low: fewest since the last trim */
 	/* Single writer, so that bufpool_stats() may read from any thread. */
 	_Atomic size_t used, reserved, held;
@@ -101,6 +103,7 @@ struct bufpool *bufpool_create(size_t cap)
 	list_init(&p->empty);
 	list_init(&p->slabs);
 	list_init(&p->unused);
+	list_init(&p->waiters);
 	return p;
 }
 
@@ -277,6 +280,44 @@ bool bufpool_reserve(struct bufpool *p, size_t bytes)
 void bufpool_unreserve(struct bufpool *p, size_t bytes)
 {
 	bump(p->reserved, -min(bytes, peek(p->reserved)));
+	p->freed = true;
+}
+
+/* --- waiters --- */
+
+void bufpool_wait(struct bufpool *p, struct buf_waiter *w)
+{
+	if (!list_linked(&w->link))
+		list_add(&p->waiters, &w->link);
+}
+
+void bufpool_unwait(struct buf_waiter *w)
+{
+	list_del(&w->link);
+}
+
+bool bufpool_can_wake(const struct bufpool *p)
+{
+	return p->freed && !list_empty(&p->waiters);
+}
+
+void bufpool_wake(struct bufpool *p)
+{
+	struct list *n;
+
+	p->freed = false;
+	while ((n = list_pop(&p->waiters))) {
+		struct buf_waiter *w = list_entry(n, struct buf_waiter, link);
+		struct list *last = p->waiters.prev;
+
+		w->fn(w);
+		/* Still not enough for the first one: the others wait behind it. */
+		if (p->waiters.prev != last && p->waiters.prev == n) {
+			list_del(n);
+			list_push(&p->waiters, n);
+			return;
+		}
+	}
 }
 
 void buf_put(struct buf *buf)
@@ -291,6 +332,7 @@ void buf_put(struct buf *buf)
 	p = buf->pool;
 	hide(buf->data, buf->size);
 	bump(p->used, -(size_t)buf->size);
+	p->freed = true;
 	list_push(&p->bufs[b->class], &n->link);
 	if (--b->live)
 		return;

@@ -79,6 +79,10 @@ void offload_finish(struct offload *o);
 /* @r ends: its waiting jobs are dropped, its running ones will tell nobody. */
 void offload_forget(struct reactor *r);
 
+/* True if somebody waits for memory and some came back; then bufpool_wake() tells the first ones. */
+bool bufpool_can_wake(const struct bufpool *p);
+void bufpool_wake(struct bufpool *p);
+
 /* True while slabs without a live buffer are held. */
 bool bufpool_has_unused(const struct bufpool *p);
 /* Give back the slabs that were unused all the time since the last call. */

@@ -143,6 +143,8 @@ static void run_later(struct reactor *r, enum later_when when)
 static void run_stores(struct reactor *r)
 {
 	for (int round = 0; round < STORE_ROUNDS; round++) {
+		if (bufpool_can_wake(r->pool))
+			bufpool_wake(r->pool);
 		run_later(r, LATER_STORE);
 		if (!r->queued_files && list_empty(&r->ready))
 			break;
@@ -153,7 +155,7 @@ static void run_stores(struct reactor *r)
 static bool busy(const struct reactor *r)
 {
 	return !list_empty(&r->later[LATER_STORE]) || !list_empty(&r->later[LATER_SEND]) ||
-	       !list_empty(&r->ready) || r->queued_files || !mailbox_empty(&r->mail) ||
+	       !list_empty(&r->ready) || r->queued_files || bufpool_can_wake(r->pool) || !mailbox_empty(&r->mail) ||
 	       atomic_load_explicit(&r->stop, memory_order_relaxed);
 }
 
