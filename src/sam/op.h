@@ -59,7 +59,6 @@ enum op_flags {
 	OP_RSV_SPC2 = 1 << 4, /* conflicts with another's RESERVE(6) */
 	OP_RSV_READ = 1 << 5, /* conflicts with another's exclusive access */
 	OP_RSV_WRITE = 1 << 6, /* conflicts with another's write exclusive and exclusive access */
-	OP_ANY_DIR = 1 << 7, /* runs whatever direction the transport was told: it only refuses */
 };
 #define OP_RSV_SHIFT 4
 #define OP_RSV_MASK (OP_RSV_SPC2 | OP_RSV_READ | OP_RSV_WRITE)

@@ -343,11 +343,20 @@ static void tx_finished(struct lu_tx *tx)
 	struct scsi_cmd *cmd = container_of(tx, struct scsi_cmd, tx);
 
 	cmd->sense = tx->sense;
-	cmd_complete(cmd, tx->verdict);
+	if (cmd->next && tx->verdict == V_GOOD && !cmd->abort)
+		go_on(cmd);
+	else
+		cmd_complete(cmd, tx->verdict);
 }
 
 enum verdict cmd_run_tx(struct scsi_cmd *cmd)
 {
+	return cmd_run_tx_then(cmd, NULL);
+}
+
+enum verdict cmd_run_tx_then(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd))
+{
+	cmd->next = next;
 	cmd->wait = WAIT_TX;
 	cmd->tx.itl = cmd->itl;
 	cmd->tx.done = tx_finished;

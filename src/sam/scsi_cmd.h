@@ -187,6 +187,8 @@ bool cmd_release(struct scsi_cmd *cmd);
 
 /* Run cmd->tx (decide, apply set by the caller) and complete the command with its verdict and sense. */
 enum verdict cmd_run_tx(struct scsi_cmd *cmd);
+/* The same, but if all went well @next runs instead of the completion. */
+enum verdict cmd_run_tx_then(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd));
 
 /* ---- for task management ------------------------------------------------ */
 
