@@ -71,7 +71,7 @@ void cmd_submit(struct scsi_cmd *cmd)
 static enum verdict check_row(struct scsi_cmd *cmd)
 {
 	if (likely(cmd->op))
-		return cmd->cdb_len < cmd->op->cdb_len ? V_INVALID_FIELD_IN_CDB : V_GOOD;
+		return V_GOOD;
 	if (cmd->bad_sa)
 		return cmd_invalid_cdb(cmd, 1, 4);
 	return V_INVALID_OPCODE;
