@@ -44,7 +44,9 @@ void world_end(void);
 void step(void);
 /* Step until @cond holds; fails the test if it never does. */
 #define until(cond) do { \
-	for (int tries = 0; !(cond); tries++) { \
+	for (int tries = 0;; tries++) { \
+		if (cond) \
+			break; \
 		assert_true(tries < 10000); \
 		step(); \
 	} \
