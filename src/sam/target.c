@@ -228,14 +228,15 @@ static void attached(struct lu_tx *tx)
 	struct unmap *waiting = itl->unmap;
 
 	itl->attaching = false;
-	itl->unmap = NULL;
 	n->pending--;
 	if (n->gone)
 		itl_detach(itl);
 	else if (itl->unmapped)
 		itl_remove(itl);
-	if (waiting)
+	if (waiting && !itl->unmapped) { /* else it waits for the detach */
+		itl->unmap = NULL;
 		unmap_put(waiting);
+	}
 	if (n->claim && !n->pending)
 		claim_attached(n);
 	nexus_maybe_free(n);
