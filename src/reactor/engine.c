@@ -69,8 +69,10 @@ void io_dispatch(struct reactor *r)
 
 		op->state = IO_IDLE;
 		r->events++;
+		r->doing = op;
 		op->done(op, op->res);
 	}
+	r->doing = NULL;
 }
 
 void io_count(struct reactor *r, const struct io_op *op)

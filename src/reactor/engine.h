@@ -83,9 +83,8 @@ int io_now(struct reactor *r, struct io_op *op, bool nowait);
 
 /*
  * @r has no more business with @fd, on which nothing is pending: call this
- * before @fd is closed or moves to another reactor. Engines survive without it,
- * at the price of a useless wake-up, unless the very same operation is used
- * again in the same turn for a new descriptor with the old number.
+ * before @fd moves to another reactor, and if convenient before it is closed.
+ * Without it the old reactor may be woken once for nothing.
  */
 void io_forget(struct reactor *r, int fd);
 

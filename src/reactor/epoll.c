@@ -9,8 +9,8 @@
  *
  * A number may be closed and used again without our knowledge. So what is
  * remembered counts only while operations are pending on the descriptor, or if
- * the operation that was last pending comes back before the next wait;
- * otherwise the descriptor is looked at and armed as if new.
+ * the one that was last pending is submitted again by its own done; otherwise
+ * the descriptor is looked at and armed as if new.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -45,8 +45,7 @@ struct ent {
 	bool hung_up; /* end of stream or error: stays readable */
 	bool drains; /* a short read means that nothing is left: TCP only */
 	struct list in, out, polls; /* io_op.link */
-	const struct io_op *last; /* left this descriptor without operations... */
-	uint64_t last_round; /* ...in this round of the engine */
+	const struct io_op *last; /* left this descriptor without operations */
 };
 
 struct job {
@@ -57,7 +56,6 @@ struct job {
 
 struct epoll {
 	int fd, bell;
-	uint64_t round; /* counts waits */
 	struct ent **ent; /* by descriptor */
 	unsigned ents;
 	struct pool ent_pool, job_pool;
@@ -205,14 +203,10 @@ static void epoll_forget(struct reactor *r, int fd)
 
 static void leave(struct reactor *r, struct ent *en, struct io_op *op, int res)
 {
-	struct epoll *e = r->eng;
-
 	list_del(&op->link);
 	io_complete(r, op, res);
-	if (ent_idle(en)) {
+	if (ent_idle(en))
 		en->last = res > 0 ? op : NULL;
-		en->last_round = e->round;
-	}
 }
 
 static int try_op(struct reactor *r, const struct io_op *op)
@@ -229,15 +223,6 @@ static int try_op(struct reactor *r, const struct io_op *op)
 			n = sendmsg(op->fd, op->msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int)n;
-}
-
-/* A new socket is not what this number stood for before. */
-static void accepted(struct reactor *r, int fd)
-{
-	struct epoll *e = r->eng;
-
-	if ((unsigned)fd < e->ents && e->ent[fd])
-		e->ent[fd]->last = NULL;
 }
 
 static bool was_short(const struct ent *en, const struct io_op *op, int res)
@@ -260,8 +245,6 @@ static void work(struct reactor *r, struct ent *en)
 		}
 		if (was_short(en, op, res))
 			en->readable = false;
-		if (op->verb == IO_ACCEPT && res >= 0)
-			accepted(r, res);
 		leave(r, en, op, res);
 	}
 	while (en->writable && (op = list_first(&en->out, struct io_op, link))) {
@@ -309,6 +292,19 @@ static void fail_all(struct reactor *r, struct ent *en, int rc)
 		leave(r, en, op, rc);
 }
 
+/* Only its own done can say that @op is about the same file as before. */
+static void epoll_submit(struct reactor *r, struct io_op *op)
+{
+	struct epoll *e = r->eng;
+	struct ent *en;
+
+	if (r->doing == op || (unsigned)op->fd >= e->ents)
+		return;
+	en = e->ent[op->fd];
+	if (en && en->last == op)
+		en->last = NULL;
+}
+
 static void start(struct reactor *r, struct io_op *op)
 {
 	struct epoll *e = r->eng;
@@ -321,7 +317,7 @@ static void start(struct reactor *r, struct io_op *op)
 	}
 	list_del(&op->link);
 	op->state = WAITS;
-	if (ent_idle(en) && (en->last != op || en->last_round != e->round)) {
+	if (ent_idle(en) && en->last != op) {
 		distrust(en);
 		if (op->verb == IO_ACCEPT)
 			make_nonblocking(op->fd);
@@ -474,7 +470,6 @@ static void epoll_wait_turn(struct reactor *r, uint64_t ns)
 	start_queued(r);
 	if (!list_empty(&r->ready))
 		ns = 0;
-	e->round++;
 	stat_add(r, submits, 1);
 	n = wait_events(e, ns);
 	if (n < 0 && errno != EINTR)
@@ -499,6 +494,7 @@ const struct engine engine_epoll = {
 	.name = "epoll",
 	.init = epoll_init,
 	.fini = epoll_fini,
+	.submit = epoll_submit,
 	.cancel = epoll_cancel,
 	.flush = epoll_flush,
 	.wait = epoll_wait_turn,

@@ -30,6 +30,7 @@ struct reactor {
 	_Alignas(64) const struct engine *engine;
 	void *eng; /* the engine's own part */
 	struct list queued, ready; /* io_op.link */
+	const struct io_op *doing; /* whose done runs; only to compare with, it may be freed */
 	unsigned queued_files; /* file operations among the queued: worth a flush of their own */
 	struct list later[2]; /* by enum later_when */
 	uint64_t now;
