@@ -9,13 +9,14 @@
 #include "base/err.h"
 
 #define ISCSI_NAME_MAX 223 /* bytes, RFC 7143 4.2.7.1 */
-#define ISCSI_TRANSPORT_ID_MAX 244 /* 4 + name + ",i,0x" + 12 digits + zero byte, padded */
+#define ISCSI_TRANSPORT_ID_MAX 248 /* 4 + name + ",i,0x" + 12 digits + zero byte, padded */
 
 /*
  * 0 if @name is a well-formed iSCSI name: iqn., eui. or naa. format, at most
  * ISCSI_NAME_MAX bytes of UTF-8, no white space, no control characters and no
- * ASCII punctuation but '-', '.' and ':' (RFC 3722). Upper case is accepted:
- * see iscsi_name_normalise(). Else -EINVAL and @e says why.
+ * ASCII punctuation but '-', '.' and ':' (RFC 3722), to which we add '_', '/',
+ * '@' and '+' because names in use have them. Upper case is accepted: see
+ * iscsi_name_normalise(). Else -EINVAL and @e (may be NULL) says why.
  */
 int iscsi_name_check(const char *name, struct err *e);
 

@@ -10,6 +10,7 @@
 #define TEXT_KEY_MAX 63 /* characters of a key, RFC 7143 6.1 */
 #define TEXT_VALUE_MAX 255 /* bytes of a value, unless its key says otherwise */
 #define TEXT_LONG_VALUE_MAX 8192
+#define TEXT_PAIRS_MAX 256 /* in one negotiation's request */
 
 /* Text that grows up to a limit. Zero is the empty one; text_free() ends it. */
 struct text {
@@ -35,7 +36,7 @@ int text_add_num(struct text *t, const char *key, uint32_t value);
  */
 int text_check(const char *data, uint32_t len, const char **why);
 
-/* The next pair of a checked text from *@pos on: false at the end. Key and value are copied or pointed to. */
+/* The next pair of a checked text from *@pos on, false at its end. *@value points into the text. */
 bool text_next(const char *data, uint32_t len, uint32_t *pos, char key[TEXT_KEY_MAX + 1],
 	       const char **value);
 
@@ -48,7 +49,10 @@ int text_number(const char *value, uint32_t *out);
  */
 int text_binary(const char *value, uint8_t *out, size_t room);
 
-/* The element of the list @value that starts at *@pos, false at its end or if it is longer than @size - 1. */
+/*
+ * The element of the list @value that starts at *@pos, which moves on; false at
+ * the end, and at an element that does not fit in @size bytes.
+ */
 bool text_list_next(const char *value, size_t *pos, char *item, size_t size);
 
 #endif
