@@ -132,7 +132,7 @@ static int option_add(struct options *o, char *item, const char *const *known,
 		return err_set(e, -EINVAL, "option '%s' of %s is given twice", item, what);
 	if (o->n == OPTIONS_MAX)
 		return err_set(e, -E2BIG, "%s has more than %d options", what, OPTIONS_MAX);
-	o->opt[o->n++] = (struct option){ item, eq + 1 };
+	o->opt[o->n++] = (struct key_value){ item, eq + 1 };
 	return 0;
 }
 

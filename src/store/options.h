@@ -12,7 +12,7 @@
 struct options {
 	char *text; /* owned; cut at the separators */
 	unsigned n;
-	struct option {
+	struct key_value {
 		const char *key, *value;
 	} opt[OPTIONS_MAX];
 };
