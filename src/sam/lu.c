@@ -36,7 +36,7 @@ struct lu *lu_create(const char *name, const struct device_server *ds, struct st
 	lu->nreactors = nreactors;
 	lu->home = home;
 	lu->view = *view;
-	lu->default_mode = view->mode;
+	lu->view.default_mode = view->mode;
 	pr_init(&lu->pr);
 	list_init(&lu->itls);
 	list_init(&lu->tx_queue);

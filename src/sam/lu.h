@@ -62,7 +62,7 @@ struct lu_view {
 	enum verdict why; /* NOT_READY: what commands get */
 	const struct lu_ident *ident;
 	uint64_t blocks; /* capacity in logical blocks */
-	struct lu_mode mode;
+	struct lu_mode mode, default_mode;
 	bool readonly; /* by configuration or store */
 	bool sticky_error; /* the store lost writes; only an operator clears it */
 };
@@ -110,7 +110,6 @@ struct lu {
 
 	/* the home's */
 	struct lu_view view; /* the master */
-	struct lu_mode default_mode;
 	struct pr_state pr;
 	struct itl *spc2_holder; /* RESERVE(6), SPC-2 7.21 */
 	struct list itls; /* itl.home.link */

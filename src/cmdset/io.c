@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The one way from a command to its store and back, and from -errno to a verdict. */
+#include <errno.h>
+
+#include "cmdset/internal.h"
+
+enum verdict check_range(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks)
+{
+	uint64_t capacity = view_of(cmd)->blocks;
+
+	if (likely(range_fits(lba, blocks, capacity)))
+		return V_GOOD;
+	return cmd_information(cmd, V_LBA_OUT_OF_RANGE, max(lba, capacity));
+}
+
+enum verdict bad_field_at(struct scsi_cmd *cmd, size_t arg)
+{
+	for (unsigned i = 0; i < cmd->op->nfields; i++) {
+		const struct cdb_field *f = &cmd->op->fields[i];
+
+		if (f->arg == arg)
+			return cmd_invalid_cdb(cmd, f->byte, f->top);
+	}
+	return V_INVALID_FIELD_IN_CDB;
+}
+
+static bool changes_medium(enum store_verb verb)
+{
+	return verb != STORE_READ && verb != STORE_EXTENTS;
+}
+
+static enum verdict store_verdict(struct scsi_cmd *cmd)
+{
+	const struct store_io *io = &cmd->io;
+
+	switch (io->err) {
+	case -EIO:
+	case -EBADMSG:
+	case -ETIMEDOUT:
+		return cmd_information(cmd, changes_medium(io->verb) ? V_WRITE_ERROR : V_READ_ERROR,
+				       io->where >> cmd->lu->block_shift);
+	case -ENOSPC:
+	case -EDQUOT:
+		return cmd_information(cmd, V_SPACE_ALLOCATION_FAILED,
+				       io->where >> cmd->lu->block_shift);
+	case -EROFS:
+		return V_WRITE_PROTECTED;
+	case -ENODEV:
+		return V_NOT_READY_CAUSE;
+	case -ENOMEM:
+		return V_BUSY;
+	default:
+		return V_INTERNAL_TARGET_FAILURE;
+	}
+}
+
+static void store_ended(struct store_io *io)
+{
+	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
+
+	if (!cmd_release(cmd))
+		return;
+	/* SBC-4 4.7.3.4: unmapping is a request that the device server may leave */
+	if (likely(!io->err) || (io->err == -EOPNOTSUPP && io->verb == STORE_DISCARD))
+		cmd->next(cmd);
+	else
+		cmd_complete(cmd, store_verdict(cmd));
+}
+
+void cmd_store(struct scsi_cmd *cmd, enum store_verb verb, uint64_t off, uint64_t len,
+	       const struct iovec *iov, unsigned iovcnt, uint32_t flags,
+	       void (*next)(struct scsi_cmd *cmd))
+{
+	struct store_io *io = &cmd->io;
+
+	if (unlikely(cmd->abort)) { /* aborted while its handler ran: nothing is held yet */
+		cmd_complete(cmd, cmd->abort);
+		return;
+	}
+	io->verb = verb;
+	io->flags = flags;
+	io->offset = off;
+	io->length = len;
+	io->iov = iov;
+	io->iovcnt = iovcnt;
+	io->done = store_ended;
+	cmd->next = next;
+	cmd_hold(cmd);
+	store_submit(cmd->lu->store, io);
+}
+
+void cmd_flush(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd))
+{
+	if (store_limits(cmd->lu->store)->readonly)
+		next(cmd);
+	else
+		cmd_store(cmd, STORE_FLUSH, 0, 0, NULL, 0, 0, next);
+}
