@@ -285,8 +285,8 @@ static void channel_opened(struct msg *m)
 
 	if (ch->err && !s->move.err) {
 		s->move.err = ch->err;
-		err_set(&o->err, ch->err, "store %s %s cannot start on reactor %s: %s",
-			store_type(s), store_path(s), reactor_name(ch->reactor),
+		err_set(&o->err, ch->err, "store %s%s%s cannot start on reactor %s: %s",
+			store_type(s), s->path ? " " : "", store_path(s), reactor_name(ch->reactor),
 			strerror(-ch->err));
 	}
 	if (!last)
@@ -324,20 +324,19 @@ static int check_limits(struct store *s, const struct store_spec *spec, struct e
 		l->mem_align = 1;
 	l->readonly |= spec->readonly;
 	if (!l->size)
-		return err_set(e, -EINVAL, "store %s %s has no bytes: give it a size",
-			       store_type(s), store_path(s));
+		return err_set(e, -EINVAL, "store %s has no bytes: give it a size",
+			       store_type(s));
 	if (l->size % spec->block_size)
-		return err_set(e, -EINVAL, "store %s %s has %llu bytes, which is not a multiple of "
+		return err_set(e, -EINVAL, "store %s has %llu bytes, which is not a multiple of "
 			       "the block size %u: give it %llu or use another block size",
-			       store_type(s), store_path(s), (unsigned long long)l->size,
+			       store_type(s), (unsigned long long)l->size,
 			       spec->block_size,
 			       (unsigned long long)(l->size - l->size % spec->block_size +
 						    spec->block_size));
 	if (!is_pow2(l->block) || !is_pow2(l->mem_align) || l->block > spec->block_size ||
 	    (l->max_io && l->max_io < l->block))
-		return err_set(e, -EINVAL, "store %s %s cannot serve blocks of %u bytes: its own "
-			       "have %u; use a block size of %u", store_type(s), store_path(s),
-			       spec->block_size, l->block, l->block);
+		return err_set(e, -EINVAL, "store %s cannot serve blocks of %u bytes: its own "
+			       "have %u; use a block size of %u", store_type(s), spec->block_size, l->block, l->block);
 	return 0;
 }
 
