@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Debian's iscsi-test-cu (package libiscsi-bin), destructive tests included, over two paths. Each of its tests is a test
+point; one that it skips is skipped with the reason that it gives."""
+
+import re
+
+from lab import NAME, cases, main
+
+SUITE = re.compile(r"^Suite: (\S+)")
+TEST = re.compile(r"^  Test: (.+?) \.\.\.(.*)$")
+SKIPPED = re.compile(r"\[SKIPPED\]\s*(.*)")
+
+# A failure that contradicts a clause: name -> clause. Such a test must fail, or it is taken off this list.
+CONTRADICTS = {}
+
+
+def parse(text):
+    """Yields (name, verdict, lines): the output of each test; verdict is 'passed', 'FAILED' or None if it never came."""
+    suite = name = None
+    lines = []
+    for line in text.splitlines():
+        match = SUITE.match(line)
+        test = TEST.match(line)
+        if match or test or line.startswith("Run Summary"):
+            if name:
+                yield "%s.%s" % (suite, name), verdict_of(lines), lines
+            name, lines = None, []
+        if match:
+            suite = match.group(1)
+        elif test:
+            name, lines = test.group(1), [test.group(2)]
+        elif name:
+            lines.append(line)
+    if name:
+        yield "%s.%s" % (suite, name), verdict_of(lines), lines
+
+
+def verdict_of(lines):
+    for line in lines:
+        if line.endswith("passed"):
+            return "passed"
+        if line.endswith("FAILED"):
+            return "FAILED"
+    return None
+
+
+def report(lab, text, label):
+    seen = 0
+    for name, verdict, lines in parse(text):
+        seen += 1
+        reasons = [m.group(1) for m in map(SKIPPED.search, lines) if m]
+        ok = verdict == "passed"
+        detail = "" if ok else "\n".join(lines[:40])
+        if name in CONTRADICTS:
+            ok, detail = not ok, "expected to fail, by %s" % CONTRADICTS[name]
+        lab.point("%s, %s" % (name, label), ok, reasons[0] if reasons and ok else None, detail)
+    summary = re.search(r"^\s*tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", text, re.M)
+    assert summary, "iscsi-test-cu did not come to its end:\n" + text[-2000:]
+    assert int(summary.group(2)) == seen > 200, "%d tests seen, its summary: %s" % (seen, summary.group())
+
+
+def two_paths(lab, label, options, size, block_size, params):
+    d = lab.start(portals=("127.0.0.1", "127.0.0.1"), options=options)
+    d.export(lab.image(size), name=NAME, block_size=block_size, params=params)
+    text = lab.run("iscsi-test-cu", "--dataloss", "--test=ALL", d.url(0), d.url(1), seconds=280, status=None).stdout
+    assert d.alive(), "tgtd ended"
+    report(lab, text, label)
+
+
+@cases(("thick, 512, one reactor", "100M", 512, None, ("--reactors", "1")),
+       ("thin, 4096, two reactors", "100M", 4096, "thin_provisioning=1", ("--reactors", "2")))
+def iscsi_test_cu_finds_nothing(lab, size, block_size, params, options):
+    label = "%s %d" % ("thin" if params else "thick", block_size)
+    two_paths(lab, label, options, size, block_size, params)
+
+
+main()
