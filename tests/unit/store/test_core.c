@@ -679,7 +679,7 @@ static void a_mem_store_beyond_its_limit_is_full(void **state)
 	struct req q;
 
 	assert_int_equal(rig_open(g, &(struct store_spec){ .type = "mem",
-				  .opts = "size=1T,limit=128K" }, NULL), 0);
+				  .opts = "size=1G,limit=128K" }, NULL), 0);
 	assert_int_equal(rig_do(g, &q, STORE_WRITE, 0, MIB(1), KIB(256), p), -ENOSPC);
 	assert_int_equal(q.io.where, MIB(1) + KIB(128));
 	assert_int_equal(rig_do(g, &q, STORE_DISCARD, 0, MIB(1), KIB(64), NULL), 0);
