@@ -246,8 +246,8 @@ def build(folder):
 
 
 def serve(folder, private):
-    image = prepare_image(os.environ.get("IMAGE", ""), os.environ.get("SIZE", ""))
     address, port = choose_portal(os.environ.get("LISTEN", ""))
+    image = prepare_image(os.environ.get("IMAGE", ""), os.environ.get("SIZE", ""))
     if not os.environ.get("LISTEN") and port != DEFAULT_PORT:
         print("Port %d is taken; using %d" % (DEFAULT_PORT, port))
     daemon = Daemon(folder, with_port(address, port), private)
