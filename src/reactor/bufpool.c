@@ -172,7 +172,8 @@ static void cut(struct bufpool *p, struct block *b, unsigned class)
 	for (unsigned i = BLOCK_SIZE / size; i--;) {
 		struct node *n = &b->node[i];
 
-		n->buf = (struct buf){ .pool = p, .data = block_mem(b) + i * (size_t)size,
+		n->buf = (struct buf){ .pool = p,
+				       .data = block_mem(b) + i * (size_t)size,
 				       .size = size };
 		n->block = b;
 		list_push(&p->bufs[class], &n->link);
@@ -200,9 +201,9 @@ static struct node *find(struct bufpool *p, unsigned class, bool may_grow)
 			join(p, list_entry(p->empty.prev, struct block, link));
 		if (list_empty(&p->blocks) && (!may_grow || !grow(p)))
 			return NULL;
-		cut(p, list_first(&p->blocks, struct block, link), class);
+		cut(p, list_entry(p->blocks.next, struct block, link), class);
 	}
-	return list_first(&p->bufs[class], struct node, link);
+	return list_entry(p->bufs[class].next, struct node, link);
 }
 
 /* --- buffers --- */
@@ -217,7 +218,8 @@ static struct buf *take(struct bufpool *p, struct node *n)
 		if (!b->slab->live++) {
 			list_del(&b->slab->link);
 			list_add(&p->slabs, &b->slab->link);
-			p->unused_low = min(p->unused_low, --p->unused_now);
+			p->unused_now--;
+			p->unused_low = min(p->unused_low, p->unused_now);
 		}
 	}
 	n->buf.users = 1;

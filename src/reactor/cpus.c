@@ -23,49 +23,56 @@ static unsigned by_affinity(void)
 	return n > 0 ? (unsigned)n : 1;
 }
 
-/* The number at the start of the file @dir/@name, -1 if there is none. */
-static long long number_in(const char *dir, const char *name, long long *second)
+/*
+ * Up to two numbers from the file @dir/@name. Returns how many there were:
+ * "max", no limit, is none.
+ */
+static int numbers_in(const char *dir, const char *name, long long v[2])
 {
-	CLEANUP_FREE char *path = malloc(PATH_ROOM);
-	CLEANUP_FCLOSE FILE *f = NULL;
-	long long v = -1;
-	int n;
+	char path[PATH_ROOM], line[64];
+	char *at = line, *end;
+	int n = 0;
 
-	if (!path || snprintf(path, PATH_ROOM, "%s/%s", dir, name) >= PATH_ROOM)
-		return -1;
-	f = fopen(path, "re");
-	if (!f)
-		return -1;
-	n = fscanf(f, "%lld", &v);
-	if (n == 1 && second && fscanf(f, "%lld", second) != 1)
-		return -1;
-	return n == 1 ? v : -1; /* "max" is no number: no limit */
+	if (snprintf(path, sizeof(path), "%s/%s", dir, name) >= (int)sizeof(path))
+		return 0;
+	CLEANUP_FCLOSE FILE *f = fopen(path, "re");
+	if (!f || !fgets(line, sizeof(line), f))
+		return 0;
+	for (; n < 2; n++, at = end) {
+		v[n] = strtoll(at, &end, 10);
+		if (end == at)
+			break;
+	}
+	return n;
 }
 
 /* CPUs that the quota of one cgroup allows. */
 static unsigned by_quota(const char *dir, bool v2)
 {
-	long long quota, period = -1;
+	long long v[2], period[2];
 
 	if (v2) {
-		quota = number_in(dir, "cpu.max", &period);
+		if (numbers_in(dir, "cpu.max", v) != 2)
+			return UINT32_MAX;
 	} else {
-		quota = number_in(dir, "cpu.cfs_quota_us", NULL);
-		period = number_in(dir, "cpu.cfs_period_us", NULL);
+		if (!numbers_in(dir, "cpu.cfs_quota_us", v) ||
+		    !numbers_in(dir, "cpu.cfs_period_us", period))
+			return UINT32_MAX;
+		v[1] = period[0];
 	}
-	if (quota <= 0 || period <= 0)
+	if (v[0] <= 0 || v[1] <= 0)
 		return UINT32_MAX;
-	return (unsigned)max(quota / period, 1ll);
+	return (unsigned)max(v[0] / v[1], 1ll);
 }
 
 /* The strictest quota between @path and the root of the hierarchy at @mount. */
 static unsigned by_cgroup(const char *mount, const char *path, bool v2)
 {
-	CLEANUP_FREE char *dir = malloc(PATH_ROOM);
+	char dir[PATH_ROOM];
 	size_t root = strlen(mount);
 	unsigned n = UINT32_MAX;
 
-	if (!dir || snprintf(dir, PATH_ROOM, "%s%s", mount, path) >= PATH_ROOM)
+	if (snprintf(dir, sizeof(dir), "%s%s", mount, path) >= (int)sizeof(dir))
 		return n;
 	for (;;) {
 		char *slash;

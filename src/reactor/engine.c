@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -164,18 +165,24 @@ uint64_t clock_monotonic(struct reactor *r)
 
 static const struct engine *const engines[] = { &engine_uring, &engine_epoll };
 
-/* The engine is tried for real: flags, limits and filters all have their say. */
+/*
+ * The engine is tried for real, as often as there will be reactors (one more
+ * for control): flags, limits and filters all have their say.
+ */
 static int try_engine(const struct engine *en)
 {
-	struct reactor probe = { .engine = en };
-	int rc;
+	struct reactor probe[REACTORS_MAX + 1];
+	unsigned want = reactor_default_count() + 1, n;
+	int rc = 0;
 
-	list_init(&probe.queued);
-	list_init(&probe.ready);
-	mailbox_init(&probe.mail);
-	rc = en->init(&probe);
-	if (!rc)
-		en->fini(&probe);
+	for (n = 0; n < want; n++) {
+		probe[n] = (struct reactor){ .engine = en, .name = "probe" };
+		rc = en->init(&probe[n]);
+		if (rc < 0)
+			break;
+	}
+	while (n--)
+		en->fini(&probe[n]);
 	return rc;
 }
 
@@ -183,9 +190,9 @@ static int try_engine(const struct engine *en)
 static int uring_switched_off(void)
 {
 	CLEANUP_FCLOSE FILE *f = fopen("/proc/sys/kernel/io_uring_disabled", "re");
-	int v;
+	char line[32];
 
-	return f && fscanf(f, "%d", &v) == 1 ? v : 0;
+	return f && fgets(line, sizeof(line), f) ? (int)strtol(line, NULL, 10) : 0;
 }
 
 static void explain(int rc, char *text, size_t room)
@@ -239,8 +246,8 @@ const struct engine *engine_choose(const char *want, struct err *e)
 		if (!rc)
 			return engines[i];
 		explain(rc, why, sizeof(why));
-		err_set(e, rc, "engine %s cannot run here: %s; use --engine=epoll or auto",
-			want, why);
+		err_set(e, rc, "engine %s cannot run here: %s; use --engine=epoll or auto", want,
+			why);
 		return NULL;
 	}
 	err_set(e, -EINVAL, "unknown engine '%.40s': known are auto, uring, epoll", want);

@@ -155,8 +155,8 @@ static void distrust(struct ent *en)
 	 * Other sockets end a read early for other reasons, as AF_UNIX does where
 	 * credentials change.
 	 */
-	en->drains = !getsockopt(en->fd, SOL_SOCKET, SO_PROTOCOL, &proto, &n) &&
-		     proto == IPPROTO_TCP;
+	en->drains =
+		!getsockopt(en->fd, SOL_SOCKET, SO_PROTOCOL, &proto, &n) && proto == IPPROTO_TCP;
 }
 
 /*
@@ -370,7 +370,7 @@ static void start_file(struct reactor *r, struct io_op *op)
 	op->state = OFFLOADED;
 	*j = (struct job){ .off = { .run = job_run, .done = job_done }, .op = op };
 	/* One file that hangs must not take all threads. */
-	j->off.owner = (const void *)((uintptr_t)op->fd + 1);
+	j->off.owner = op->fd < 0 ? NULL : ent_of(e, op->fd);
 	io_count(r, op);
 	offload_submit(r, &j->off, OFFLOAD_IO);
 }

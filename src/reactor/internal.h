@@ -84,6 +84,9 @@ void offload_forget(struct reactor *r);
 bool bufpool_can_wake(const struct bufpool *p);
 void bufpool_wake(struct bufpool *p);
 
+/* A job that runs for longer is taken for stuck; tests cannot wait for so long. */
+extern _Atomic uint64_t offload_stuck_ns;
+
 /* True while slabs without a live buffer are held. */
 bool bufpool_has_unused(const struct bufpool *p);
 /* Give back the slabs that were unused all the time since the last call. */

@@ -3,7 +3,7 @@
  * Threads for calls that block, in two bounded classes shared by all reactors.
  * This is not the command path: a lock per class is all right here.
  *
- * A job that runs for longer than STUCK_NS may never return. It no longer
+ * A job that runs for longer than offload_stuck_ns may never return. It no longer
  * counts against its class's limit, so another thread may start in its stead,
  * up to once more the limit; it still counts against its owner's.
  *
@@ -18,12 +18,13 @@
 #include "base/log.h"
 #include "reactor/internal.h"
 
-#define STUCK_NS (30 * NSEC_PER_SEC)
 /* An idle thread ends after this time. */
 #define IDLE_S 5
 /* offload_shutdown() waits this long for jobs that run. */
 #define GRACE_S 2
 #define THREADS_MAX 16
+
+_Atomic uint64_t offload_stuck_ns = 30 * NSEC_PER_SEC;
 
 enum job_state { JOB_IDLE, JOB_QUEUED, JOB_RUNNING, JOB_ENGINE };
 
@@ -36,7 +37,8 @@ struct slot {
 	uint64_t since;
 };
 
-struct class {
+struct class
+{
 	const char *name; /* of its threads */
 	unsigned limit;
 	pthread_mutex_t lock;
@@ -86,11 +88,11 @@ static struct timespec in_seconds(unsigned s)
 
 static unsigned count_stuck(const struct class *c)
 {
-	uint64_t now = now_ns();
+	uint64_t long_ago = now_ns() - atomic_load(&offload_stuck_ns);
 	unsigned n = 0;
 
 	for (size_t i = 0; i < array_size(c->slot); i++)
-		n += c->slot[i].job && now - c->slot[i].since > STUCK_NS;
+		n += c->slot[i].job && c->slot[i].since < long_ago;
 	return n;
 }
 
@@ -245,7 +247,7 @@ void offload_submit(struct reactor *r, struct offload *o, enum offload_class cla
 
 	stat_add(r, offloads, 1);
 	o->reactor = r;
-	o->class = (uint8_t)class;
+	o->class = (uint8_t) class;
 	if (r->engine->offload) {
 		o->state = JOB_ENGINE;
 		r->engine->offload(r, o);
@@ -320,8 +322,7 @@ static void shut_down(struct class *c)
 	while (c->threads > count_stuck(c) && rc != ETIMEDOUT)
 		rc = pthread_cond_timedwait(&c->less, &c->lock, &until);
 	if (c->threads)
-		log_warn("%u %s threads are left in calls that do not return",
-			 c->threads, c->name);
+		log_warn("%u %s threads are left in calls that do not return", c->threads, c->name);
 	pthread_mutex_unlock(&c->lock);
 }
 

@@ -155,8 +155,8 @@ static void run_stores(struct reactor *r)
 static bool busy(const struct reactor *r)
 {
 	return !list_empty(&r->later[LATER_STORE]) || !list_empty(&r->later[LATER_SEND]) ||
-	       !list_empty(&r->ready) || r->queued_files || bufpool_can_wake(r->pool) || !mailbox_empty(&r->mail) ||
-	       atomic_load_explicit(&r->stop, memory_order_relaxed);
+	       !list_empty(&r->ready) || r->queued_files || bufpool_can_wake(r->pool) ||
+	       !mailbox_empty(&r->mail) || atomic_load_explicit(&r->stop, memory_order_relaxed);
 }
 
 static void trim_fire(struct timer *t)
@@ -181,8 +181,8 @@ static bool spare_cpu(const struct reactor *r)
 	if (r->cpus > reactors)
 		return true;
 	if (!atomic_exchange_explicit(&told, true, memory_order_relaxed))
-		log_info("no spinning before sleep: %u CPUs allowed for %u reactors",
-			 r->cpus, reactors);
+		log_info("no spinning before sleep: %u CPUs allowed for %u reactors", r->cpus,
+			 reactors);
 	return false;
 }
 
@@ -323,8 +323,8 @@ struct reactor *reactor_create(const struct reactor_opts *o, struct err *e)
 		atomic_fetch_add_explicit(&data_reactors, 1, memory_order_relaxed);
 	return r;
 fail:
-	err_set(e, rc, "reactor %s cannot be made with engine %s: %s",
-		o->name ? o->name : "", o->engine->name, strerror(-rc));
+	err_set(e, rc, "reactor %s cannot be made with engine %s: %s", o->name ? o->name : "",
+		o->engine->name, strerror(-rc));
 	if (r && r->pool)
 		bufpool_destroy(r->pool);
 	free(r);

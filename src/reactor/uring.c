@@ -7,18 +7,35 @@
  */
 #include <errno.h>
 #include <liburing.h>
+#include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "reactor/internal.h"
 
-#define SQ_ENTRIES 256
-#define CQ_ENTRIES 1024
-#define RING_FLAGS (IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | \
-		    IORING_SETUP_R_DISABLED | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE)
+/*
+ * Kernels of late charge the rings to the user's limit of locked memory, all
+ * reactors together, unless the process has CAP_IPC_LOCK: a ring of the first
+ * size is 36 KiB, of the second 8 KiB, which is the least there is.
+ */
+static const struct size {
+	unsigned sq, cq;
+} plenty = { 256, 1024 }, scarce = { 64, 128 };
+/* From this limit on there is no need to save, bytes. */
+#define PLENTY_MEMLOCK (1u << 20)
+/* Closed rings are taken off the account with a delay: of a former process too. */
+#define TRIES 20
+#define TRY_AGAIN_MS 10
+
+#define RING_FLAGS \
+	(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED | \
+	 IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE)
 
 /* user_data of what is no io_op */
 #define UD_IGNORE 0
@@ -40,16 +57,50 @@ struct uring {
 	uint64_t bell_count; /* what the armed read of the bell writes to */
 };
 
+static bool has_ipc_lock(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct caps[2] = { { 0 } };
+
+	return !syscall(SYS_capget, &head, caps) && caps[0].effective & 1u << CAP_IPC_LOCK;
+}
+
+static bool memlock_is_plenty(void)
+{
+	struct rlimit l;
+
+	return has_ipc_lock() || (!getrlimit(RLIMIT_MEMLOCK, &l) && l.rlim_cur >= PLENTY_MEMLOCK);
+}
+
+static int make_ring(struct io_uring *ring, const struct size *size)
+{
+	struct io_uring_params p = { .flags = RING_FLAGS, .cq_entries = size->cq };
+
+	return io_uring_queue_init_params(size->sq, ring, &p);
+}
+
+static int make_ring_that_fits(struct io_uring *ring)
+{
+	const struct timespec pause = { .tv_nsec = TRY_AGAIN_MS * 1000000l };
+	int rc = memlock_is_plenty() ? make_ring(ring, &plenty) : -ENOMEM;
+
+	for (int i = 0; rc == -ENOMEM && i < TRIES; i++) {
+		if (i)
+			nanosleep(&pause, NULL);
+		rc = make_ring(ring, &scarce);
+	}
+	return rc;
+}
+
 static int uring_init(struct reactor *r)
 {
-	struct io_uring_params p = { .flags = RING_FLAGS, .cq_entries = CQ_ENTRIES };
 	struct uring *u = calloc(1, sizeof(*u));
 	int rc;
 
 	if (!u)
 		return -ENOMEM;
 	list_init(&u->cancels);
-	rc = io_uring_queue_init_params(SQ_ENTRIES, &u->ring, &p);
+	rc = make_ring_that_fits(&u->ring);
 	if (rc < 0)
 		goto fail;
 	/* Without O_NONBLOCK: the armed read must wait, not fail. */
@@ -129,8 +180,7 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
 		io_uring_prep_fsync(sqe, op->fd, IORING_FSYNC_DATASYNC);
 		break;
 	case IO_FALLOCATE:
-		io_uring_prep_fallocate(sqe, op->fd, op->mode, (off_t)op->start,
-					(off_t)op->length);
+		io_uring_prep_fallocate(sqe, op->fd, op->mode, (off_t)op->start, (off_t)op->length);
 		break;
 	case IO_POLL:
 		io_uring_prep_poll_add(sqe, op->fd, op->events);
@@ -225,7 +275,8 @@ static void reap(struct reactor *r)
 
 	for (;;) {
 		n = 0;
-		io_uring_for_each_cqe(&u->ring, head, cqe) {
+		io_uring_for_each_cqe(&u->ring, head, cqe)
+		{
 			finish(r, cqe);
 			n++;
 		}

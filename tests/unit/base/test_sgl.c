@@ -36,7 +36,7 @@ static void each_part_is_copied_out_right(void **state)
 
 			memset(got, '#', sizeof(got));
 			assert_int_equal(sgl_copy_out(list, 4, off, got, len), want);
-			assert_memory_equal(got, "abcdefghij" + off, want);
+			assert_memory_equal(got, &"abcdefghij"[off], want);
 			assert_int_equal(got[want], '#');
 		}
 	}

@@ -16,7 +16,13 @@
 
 extern const struct engine *test_engine;
 
-/* The engine called by argv[1]. If it cannot run here: says so as TAP does, and ends well. */
+/* Become an unprivileged user (if privileged) with a memlock limit of 64 KiB; -1 if that fails. */
+int become_nobody(void);
+
+/*
+ * The engine called by argv[1], as nobody if argv[2] says "nobody". If it cannot
+ * run here: says so as TAP does, and ends well.
+ */
 void choose_engine(int argc, char **argv);
 
 struct reactor *make_reactor(void);
