@@ -117,10 +117,12 @@ struct store_spec {
 struct store_ops {
 	const char *name;
 	const char *summary; /* one line for help and lists */
-	const char *const *options; /* known keys of opts, NULL-terminated; NULL: none; the core refuses others */
+	/* Known keys of opts, NULL-terminated; NULL: none. The core refuses others. */
+	const char *const *options;
 	enum store_affinity affinity;
 	bool needs_path;
-	size_t store_size, channel_size; /* private bytes, zeroed, for store_priv(), channel_priv() */
+	/* Private bytes, zeroed, for store_priv(), channel_priv(). */
+	size_t store_size, channel_size;
 
 	/* May block. Fill *store_limits_of(s). 0, or -errno with @e naming the thing and the remedy. */
 	int (*open)(struct store *s, const struct store_spec *spec, struct err *e);
@@ -190,7 +192,8 @@ void store_after(struct store_channel *ch, struct store_io *io, uint64_t ns,
 		 void (*fn)(struct store_io *io));
 
 /* Call store_done(io, err, where) after @ns. */
-void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err, uint64_t where);
+void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err,
+		 uint64_t where);
 
 /* ---- for the users of stores (device servers) -------------------------- */
 

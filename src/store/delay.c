@@ -75,9 +75,8 @@ static void delay_submit(struct store_channel *ch, struct store_io *io)
 	store_after(ch, io, ns, delay_over);
 }
 
-static const char *const delay_options[] = {
-	"size", "limit", "delay_us", "read_us", "write_us", "flush_us", NULL
-};
+static const char *const delay_options[] = { "size",	 "limit",    "delay_us", "read_us",
+					     "write_us", "flush_us", NULL };
 
 const struct store_ops delay_store = {
 	.name = "delay",

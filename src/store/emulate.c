@@ -20,10 +20,8 @@
 
 static alignas(4096) unsigned char zero_page[ZERO_PAGE]; /* never written */
 
-#define ZERO_VEC { zero_page, ZERO_PAGE }
 static const struct iovec zero_iov[ZERO_IOV] = {
-	ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC,
-	ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC, ZERO_VEC,
+	[0 ... ZERO_IOV - 1] = { zero_page, ZERO_PAGE },
 };
 
 static const struct store_limits *limits_of(const struct store_io *io)
@@ -273,17 +271,16 @@ static void steps(struct store_io *io)
 {
 	struct core *c = core_of(io);
 
-	c->req = (struct request){ io->verb, io->flags, io->offset, io->length,
-				   io->iov, io->iovcnt };
+	c->req =
+		(struct request){ io->verb, io->flags, io->offset, io->length, io->iov, io->iovcnt };
 	c->pos = 0;
 	c->seg = 0;
 	c->seg_off = 0;
 	c->flush = false;
-	c->by_writes = io->verb == STORE_ZERO &&
-		       (limits_of(io)->cap[STORE_ZERO] == STORE_CAP_EMULATE ||
-			atomic_load_explicit(no_zero(io), memory_order_relaxed));
-	if (io->flags & STORE_FUA && io->verb != STORE_READ &&
-	    (!limits_of(io)->fua || c->by_writes))
+	c->by_writes =
+		io->verb == STORE_ZERO && (limits_of(io)->cap[STORE_ZERO] == STORE_CAP_EMULATE ||
+					   atomic_load_explicit(no_zero(io), memory_order_relaxed));
+	if (io->flags & STORE_FUA && io->verb != STORE_READ && (!limits_of(io)->fua || c->by_writes))
 		need_flush(io);
 	io->core_done = step_done;
 	emulate_next(io);

@@ -335,9 +335,9 @@ void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store
 		range_submit(io, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
 		break;
 	case STORE_ZERO:
-		range_submit(io, io->flags & STORE_MAY_UNMAP ?
-			     FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE :
-			     FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+		range_submit(io, io->flags & STORE_MAY_UNMAP
+					 ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+					 : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
 		break;
 	case STORE_EXTENTS:
 		store_offload(ch, io, extents_run);

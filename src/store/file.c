@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -41,8 +42,10 @@ static int flag_add(const char *word, size_t len, int *flags, struct err *e)
 	near = store_suggest(name, flag_names);
 	if (near)
 		return err_set(e, -EINVAL, "unknown open flag '%s': did you mean '%s'?", name, near);
-	return err_set(e, -EINVAL, "unknown open flag '%s': use sync, direct and dsync, joined "
-		       "by ':'", name);
+	return err_set(e, -EINVAL,
+		       "unknown open flag '%s': use sync, direct and dsync, joined "
+		       "by ':'",
+		       name);
 }
 
 static int parse_flags(const char *text, int *flags, struct err *e)
@@ -66,23 +69,33 @@ static int open_refused(const char *path, int err, bool readonly, bool direct, s
 {
 	switch (err) {
 	case -ENOENT:
-		return err_set(e, err, "cannot open %s: there is no such file; create it, for "
-			       "example with truncate -s 10G %s", path, path);
+		return err_set(e, err,
+			       "cannot open %s: there is no such file; create it, for "
+			       "example with truncate -s 10G %s",
+			       path, path);
 	case -EACCES:
 	case -EPERM:
-		return err_set(e, err, "cannot open %s: user %u may not %s it; change its mode or "
-			       "owner%s", path, geteuid(), readonly ? "read" : "read and write",
+		return err_set(e, err,
+			       "cannot open %s: user %u may not %s it; change its mode or "
+			       "owner%s",
+			       path, geteuid(), readonly ? "read" : "read and write",
 			       readonly ? "" : ", or make the unit read-only");
 	case -EROFS:
-		return err_set(e, err, "cannot open %s: its file system is mounted read-only; make "
-			       "the unit read-only", path);
+		return err_set(e, err,
+			       "cannot open %s: its file system is mounted read-only; make "
+			       "the unit read-only",
+			       path);
 	case -EBUSY:
-		return err_set(e, err, "cannot open %s: the device is mounted or part of another "
-			       "device; release it there first", path);
+		return err_set(e, err,
+			       "cannot open %s: the device is mounted or part of another "
+			       "device; release it there first",
+			       path);
 	case -EINVAL:
 		if (direct)
-			return err_set(e, err, "cannot open %s: its file system cannot do direct "
-				       "I/O; leave out the flag direct", path);
+			return err_set(e, err,
+				       "cannot open %s: its file system cannot do direct "
+				       "I/O; leave out the flag direct",
+				       path);
 		/* fallthrough */
 	default:
 		return err_set(e, err, "cannot open %s: %s", path, strerror(-err));
@@ -91,13 +104,17 @@ static int open_refused(const char *path, int err, bool readonly, bool direct, s
 
 static int check_kind(const char *path, mode_t mode, struct err *e)
 {
-	const char *kind = S_ISDIR(mode) ? "directory" : S_ISCHR(mode) ? "character device" :
-			   S_ISFIFO(mode) ? "pipe" : "socket";
+	const char *kind = S_ISDIR(mode)    ? "directory"
+			   : S_ISCHR(mode)  ? "character device"
+			   : S_ISFIFO(mode) ? "pipe"
+					    : "socket";
 
 	if (S_ISREG(mode) || S_ISBLK(mode))
 		return 0;
-	return err_set(e, S_ISDIR(mode) ? -EISDIR : -EINVAL, "cannot open %s: it is a %s; name a "
-		       "regular file or a block device", path, kind);
+	return err_set(e, S_ISDIR(mode) ? -EISDIR : -EINVAL,
+		       "cannot open %s: it is a %s; name a "
+		       "regular file or a block device",
+		       path, kind);
 }
 
 static int file_open_fd(const struct store_spec *spec, int flags, struct stat *st, struct err *e)
@@ -132,8 +149,10 @@ static int lock_refused(int fd, const char *path, short type, struct err *e)
 	/* a lock of an open file, as ours and qemu's are, has no owner that could be told */
 	if (!fcntl(fd, F_OFD_GETLK, &l) && l.l_type != F_UNLCK && l.l_pid > 0)
 		snprintf(who, sizeof(who), " (pid %d)", (int)l.l_pid);
-	return err_set(e, -EBUSY, "%s is in use by another unit or another process%s; end that use "
-		       "first, or share it read-only from both", path, who);
+	return err_set(e, -EBUSY,
+		       "%s is in use by another unit or another process%s; end that use "
+		       "first, or share it read-only from both",
+		       path, who);
 }
 
 static int file_lock(int fd, const struct store_spec *spec, struct err *e)
@@ -147,8 +166,10 @@ static int file_lock(int fd, const struct store_spec *spec, struct err *e)
 		return lock_refused(fd, spec->path, type, e);
 	if (errno == ENOSYS || errno == EINVAL || errno == EOPNOTSUPP)
 		return 0; /* a file system without locks cannot protect */
-	return err_set(e, -errno, "cannot lock %s against double use: %s; see to the lock service "
-		       "of its file system", spec->path, strerror(errno));
+	return err_set(e, -errno,
+		       "cannot lock %s against double use: %s; see to the lock service "
+		       "of its file system",
+		       spec->path, strerror(errno));
 }
 
 /* ---- what it is ---- */
@@ -159,7 +180,7 @@ static uint64_t queue_attr(dev_t dev, const char *name)
 	static const char *const form[] = { "/sys/dev/block/%u:%u/queue/%s",
 					    "/sys/dev/block/%u:%u/../queue/%s" };
 	uint64_t v = 0;
-	char path[128];
+	char path[128], text[32];
 
 	for (unsigned i = 0; i < 2; i++) {
 		FILE *f;
@@ -168,8 +189,8 @@ static uint64_t queue_attr(dev_t dev, const char *name)
 		f = fopen(path, "re");
 		if (!f)
 			continue;
-		if (fscanf(f, "%" SCNu64, &v) != 1)
-			v = 0;
+		if (fgets(text, sizeof(text), f))
+			v = strtoull(text, NULL, 10);
 		fclose(f);
 		break;
 	}
@@ -197,8 +218,10 @@ static int device_limits(int fd, const struct store_spec *spec, const struct sta
 		return err_set(e, -EROFS, "%s is a read-only device; make the unit read-only",
 			       spec->path);
 	if (!l->size)
-		return err_set(e, -ENOMEDIUM, "%s has no medium or no size; insert one or name "
-			       "another device", spec->path);
+		return err_set(e, -ENOMEDIUM,
+			       "%s has no medium or no size; insert one or name "
+			       "another device",
+			       spec->path);
 	l->block = (uint32_t)logical;
 	l->physical = physical;
 	l->rotational = queue_attr(st->st_rdev, "rotational") != 0;
@@ -208,17 +231,19 @@ static int device_limits(int fd, const struct store_spec *spec, const struct sta
 	return 0;
 }
 
-static int file_limits(const struct store_spec *spec, const struct stat *st,
-		       struct store_limits *l, struct err *e)
+static int file_limits(const struct store_spec *spec, const struct stat *st, struct store_limits *l,
+		       struct err *e)
 {
 	l->size = (uint64_t)st->st_size;
 	l->block = 1;
-	l->physical = st->st_blksize >= 512 && st->st_blksize <= 4096 ?
-		      (uint32_t)st->st_blksize : 4096;
+	l->physical =
+		st->st_blksize >= 512 && st->st_blksize <= 4096 ? (uint32_t)st->st_blksize : 4096;
 	l->discard_granularity = l->physical;
 	if (!l->size)
-		return err_set(e, -EINVAL, "%s is empty; give it a size, for example with truncate "
-			       "-s 10G %s", spec->path, spec->path);
+		return err_set(e, -EINVAL,
+			       "%s is empty; give it a size, for example with truncate "
+			       "-s 10G %s",
+			       spec->path, spec->path);
 	return 0;
 }
 
@@ -228,10 +253,11 @@ static int check_size(const struct store_spec *spec, const struct store_limits *
 
 	if (l->size % block == 0)
 		return 0;
-	return err_set(e, -EINVAL, "the size of %s, %" PRIu64 " bytes, is not a multiple of the "
+	return err_set(e, -EINVAL,
+		       "the size of %s, %" PRIu64 " bytes, is not a multiple of the "
 		       "block size %" PRIu64 "; make it one, for example with truncate -s %" PRIu64
-		       " %s, or use another block size", spec->path, l->size, block,
-		       (l->size / block + 1) * block, spec->path);
+		       " %s, or use another block size",
+		       spec->path, l->size, block, (l->size / block + 1) * block, spec->path);
 }
 
 /* What direct I/O asks of memory and offsets. */
@@ -251,7 +277,8 @@ static int direct_limits(int fd, const struct store_spec *spec, bool blockdev,
 		return err_set(e, -EOPNOTSUPP, "%s cannot do direct I/O; leave out the flag direct",
 			       spec->path);
 	if (off > spec->block_size)
-		return err_set(e, -EINVAL, "direct I/O on %s needs blocks of %u bytes at least, the "
+		return err_set(e, -EINVAL,
+			       "direct I/O on %s needs blocks of %u bytes at least, the "
 			       "unit has %u; use block size %u or leave out the flag direct",
 			       spec->path, off, spec->block_size, off);
 	l->mem_align = mem;
@@ -288,8 +315,7 @@ static int find_limits(struct store *s, const struct store_spec *spec, const str
 	int err;
 
 	l->readonly = spec->readonly;
-	err = f->fd.blockdev ? device_limits(f->fd.fd, spec, st, l, e)
-			     : file_limits(spec, st, l, e);
+	err = f->fd.blockdev ? device_limits(f->fd.fd, spec, st, l, e) : file_limits(spec, st, l, e);
 	if (!err)
 		err = check_size(spec, l, e);
 	if (!err)
@@ -341,15 +367,12 @@ static void file_submit(struct store_channel *ch, struct store_io *io)
 	store_fd_submit(ch, io, &f->fd);
 }
 
-#define FILE_STORE(called, about) { \
-	.name = called, \
-	.summary = about, \
-	.needs_path = true, \
-	.store_size = sizeof(struct file), \
-	.open = file_open, \
-	.close = file_close, \
-	.submit = file_submit, \
-}
+#define FILE_STORE(called, about) \
+	{ \
+		.name = called, .summary = about, .needs_path = true, \
+		.store_size = sizeof(struct file), .open = file_open, .close = file_close, \
+		.submit = file_submit, \
+	}
 
 const struct store_ops file_store = FILE_STORE("file", "file or block device");
 const struct store_ops rdwr_store = FILE_STORE("rdwr", "file or block device, as tgt calls it");

@@ -96,7 +96,8 @@ int store_option_size(struct store *s, const char *key, uint64_t *v, struct err 
 	const char *text = store_option(s, key);
 
 	if (text && size_parse(text, v))
-		return err_set(e, -EINVAL, "option %s=%.64s of store %s is no size: write a whole "
+		return err_set(e, -EINVAL,
+			       "option %s=%.64s of store %s is no size: write a whole "
 			       "number, with K, M, G, T or P after it for powers of 1024",
 			       key, text, store_type(s));
 	return 0;
@@ -107,8 +108,10 @@ int store_option_number(struct store *s, const char *key, uint64_t *v, struct er
 	const char *text = store_option(s, key);
 
 	if (text && number_parse(text, v))
-		return err_set(e, -EINVAL, "option %s=%.64s of store %s is no number: write "
-			       "decimal digits only", key, text, store_type(s));
+		return err_set(e, -EINVAL,
+			       "option %s=%.64s of store %s is no number: write "
+			       "decimal digits only",
+			       key, text, store_type(s));
 	return 0;
 }
 
@@ -165,8 +168,7 @@ static void delayed_done(struct store_io *io)
 	store_done(io, h->delayed_err, h->where);
 }
 
-void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err,
-		 uint64_t where)
+void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err, uint64_t where)
 {
 	struct host_room *h = room_of(io);
 

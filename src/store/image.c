@@ -32,8 +32,10 @@ static int image_map(struct image *m, struct err *e)
 {
 	m->used = calloc(chunks_of(m->size) / 64 + 1, sizeof(*m->used));
 	if (!m->used)
-		return err_set(e, -ENOMEM, "no memory to keep account of %llu bytes: use a smaller "
-			       "size", (unsigned long long)m->size);
+		return err_set(e, -ENOMEM,
+			       "no memory to keep account of %llu bytes: use a smaller "
+			       "size",
+			       (unsigned long long)m->size);
 	m->data = mmap(NULL, m->size, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (m->data == MAP_FAILED) {
@@ -60,8 +62,10 @@ int image_open(struct image *m, struct store *s, struct err *e)
 	if (err)
 		return err;
 	if (!m->size)
-		return err_set(e, -EINVAL, "store %s needs a size above 0: add the option size=, "
-			       "for example size=64M", store_type(s));
+		return err_set(e, -EINVAL,
+			       "store %s needs a size above 0: add the option size=, "
+			       "for example size=64M",
+			       store_type(s));
 	if (m->size > SIZE_MAX_BYTES)
 		return err_set(e, -EINVAL, "size=%llu of store %s is too large: at most %lluT",
 			       (unsigned long long)m->size, store_type(s), SIZE_MAX_BYTES >> 40);

@@ -91,8 +91,7 @@ const char *store_suggest(const char *word, const char *const *list)
 	return best;
 }
 
-static int unknown_key(const char *key, const char *const *known, const char *what,
-		       struct err *e)
+static int unknown_key(const char *key, const char *const *known, const char *what, struct err *e)
 {
 	const char *near = store_suggest(key, known);
 	char all[200] = "";
@@ -100,8 +99,8 @@ static int unknown_key(const char *key, const char *const *known, const char *wh
 	if (!known || !known[0])
 		return err_set(e, -EINVAL, "%s has no option '%.64s': it takes none", what, key);
 	if (near)
-		return err_set(e, -EINVAL, "%s has no option '%.64s': did you mean '%s'?",
-			       what, key, near);
+		return err_set(e, -EINVAL, "%s has no option '%.64s': did you mean '%s'?", what,
+			       key, near);
 	for (; *known; known++) {
 		size_t used = strlen(all);
 
@@ -113,8 +112,8 @@ static int unknown_key(const char *key, const char *const *known, const char *wh
 	return err_set(e, -EINVAL, "%s has no option '%.64s': it knows %s", what, key, all);
 }
 
-static int option_add(struct options *o, char *item, const char *const *known,
-		      const char *what, struct err *e)
+static int option_add(struct options *o, char *item, const char *const *known, const char *what,
+		      struct err *e)
 {
 	char *eq = strchr(item, '=');
 	const char *const *k = known;
@@ -126,8 +125,8 @@ static int option_add(struct options *o, char *item, const char *const *known,
 	if (!k || !*k)
 		return unknown_key(item, known, what, e);
 	if (!eq || !eq[1])
-		return err_set(e, -EINVAL, "option '%s' of %s needs a value: write %s=VALUE",
-			       item, what, item);
+		return err_set(e, -EINVAL, "option '%s' of %s needs a value: write %s=VALUE", item,
+			       what, item);
 	if (options_get(o, item))
 		return err_set(e, -EINVAL, "option '%s' of %s is given twice", item, what);
 	if (o->n == OPTIONS_MAX)
@@ -136,8 +135,8 @@ static int option_add(struct options *o, char *item, const char *const *known,
 	return 0;
 }
 
-int options_parse(struct options *o, const char *text, const char *const *known,
-		  const char *what, struct err *e)
+int options_parse(struct options *o, const char *text, const char *const *known, const char *what,
+		  struct err *e)
 {
 	char *item, *rest;
 	int err;

@@ -22,8 +22,8 @@ struct options {
  * @known (NULL-terminated; NULL: none are known) are refused, as are repeated
  * ones. @what names the thing for @e. 0 or -errno.
  */
-int options_parse(struct options *o, const char *text, const char *const *known,
-		  const char *what, struct err *e);
+int options_parse(struct options *o, const char *text, const char *const *known, const char *what,
+		  struct err *e);
 void options_free(struct options *o);
 /* NULL if absent. */
 const char *options_get(const struct options *o, const char *key);

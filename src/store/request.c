@@ -235,8 +235,8 @@ void store_stick(struct store *s, const char *what, int err)
 {
 	if (!atomic_exchange(&s->sticky, true))
 		log_err("store %s%s%s: %s failed: %s; what was written may be lost, so writes are "
-			"refused until an operator clears the error", store_type(s),
-			s->path ? " " : "", store_path(s), what, strerror(-err));
+			"refused until an operator clears the error",
+			store_type(s), s->path ? " " : "", store_path(s), what, strerror(-err));
 }
 
 void store_clear_error(struct store *s)

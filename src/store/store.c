@@ -9,6 +9,7 @@
 #include "store/store.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,8 +21,8 @@
 #define BLOCK_MAX 65536
 
 const struct store_ops *const store_list[] = {
-	&file_store, &rdwr_store, &aio_store, &mem_store, &null_store, &nullhome_store,
-	&delay_store, NULL,
+	&file_store, &rdwr_store,     &aio_store,   &mem_store,
+	&null_store, &nullhome_store, &delay_store, NULL,
 };
 
 const struct store_ops *store_find(const char *name)
@@ -35,9 +36,9 @@ const struct store_ops *store_find(const char *name)
 const char *store_state(const struct store *s)
 {
 	static const char *const name[] = {
-		[STORE_CLOSED] = "closed", [STORE_OPENING] = "opening", [STORE_OPEN] = "open",
-		[STORE_DRAINING] = "draining", [STORE_CLOSING] = "closing",
-		[STORE_FAILED] = "failed",
+		[STORE_CLOSED] = "closed",   [STORE_OPENING] = "opening",
+		[STORE_OPEN] = "open",	     [STORE_DRAINING] = "draining",
+		[STORE_CLOSING] = "closing", [STORE_FAILED] = "failed",
 	};
 
 	return name[atomic_load_explicit(&s->state, memory_order_relaxed)];
@@ -324,19 +325,22 @@ static int check_limits(struct store *s, const struct store_spec *spec, struct e
 		l->mem_align = 1;
 	l->readonly |= spec->readonly;
 	if (!l->size)
-		return err_set(e, -EINVAL, "store %s has no bytes: give it a size",
-			       store_type(s));
-	if (l->size % spec->block_size)
-		return err_set(e, -EINVAL, "store %s has %llu bytes, which is not a multiple of "
-			       "the block size %u: give it %llu or use another block size",
-			       store_type(s), (unsigned long long)l->size,
-			       spec->block_size,
-			       (unsigned long long)(l->size - l->size % spec->block_size +
-						    spec->block_size));
+		return err_set(e, -EINVAL, "store %s has no bytes: give it a size", store_type(s));
+	if (l->size % spec->block_size) {
+		uint64_t up = (l->size / spec->block_size + 1) * spec->block_size;
+
+		return err_set(e, -EINVAL,
+			       "store %s has %" PRIu64
+			       " bytes, which is not a multiple of the block "
+			       "size %u: give it %" PRIu64 " or use another block size",
+			       store_type(s), l->size, spec->block_size, up);
+	}
 	if (!is_pow2(l->block) || !is_pow2(l->mem_align) || l->block > spec->block_size ||
 	    (l->max_io && l->max_io < l->block))
-		return err_set(e, -EINVAL, "store %s cannot serve blocks of %u bytes: its own "
-			       "have %u; use a block size of %u", store_type(s), spec->block_size, l->block, l->block);
+		return err_set(e, -EINVAL,
+			       "store %s cannot serve blocks of %u bytes: its own "
+			       "have %u; use a block size of %u",
+			       store_type(s), spec->block_size, l->block, l->block);
 	return 0;
 }
 
@@ -344,7 +348,7 @@ static void open_run(struct offload *j)
 {
 	struct store *s = container_of(j, struct store, move.job);
 	struct store_open *o = s->move.open;
-	struct store_spec spec = { s->type, s->path, s->opts, s->oflags, o->spec.block_size,
+	struct store_spec spec = { s->type,	    s->path, s->opts, s->oflags, o->spec.block_size,
 				   o->spec.readonly };
 	char what[80];
 
@@ -399,11 +403,15 @@ static int check_spec(const struct store_ops *ops, const struct store_open *o, s
 	uint32_t b = p->block_size;
 
 	if (b && (b < BLOCK_MIN || b > BLOCK_MAX || !is_pow2(b)))
-		return err_set(e, -EINVAL, "block size %u is not possible: use 512, 4096 or another "
-			       "power of two from %u to %u", b, BLOCK_MIN, BLOCK_MAX);
+		return err_set(e, -EINVAL,
+			       "block size %u is not possible: use 512, 4096 or another "
+			       "power of two from %u to %u",
+			       b, BLOCK_MIN, BLOCK_MAX);
 	if (ops->needs_path && (!p->path || !*p->path))
-		return err_set(e, -EINVAL, "store type %s needs a path: name the file or block "
-			       "device that holds the data", ops->name);
+		return err_set(e, -EINVAL,
+			       "store type %s needs a path: name the file or block "
+			       "device that holds the data",
+			       ops->name);
 	if (!home_is_there(ops, o))
 		return err_set(e, -EINVAL, "store type %s needs a reactor to run on", ops->name);
 	return 0;

@@ -66,8 +66,8 @@ static void finish(struct store_io *io)
 static void fake_submit(struct store_channel *ch, struct store_io *io)
 {
 	if (fake.nseen < FAKE_SEEN)
-		fake.seen[fake.nseen++] = (struct fake_seen){ io->verb, io->flags, io->offset,
-							      io->length };
+		fake.seen[fake.nseen++] =
+			(struct fake_seen){ io->verb, io->flags, io->offset, io->length };
 	fake.on = channel_reactor(ch);
 	if (fake.hold)
 		fake.held[fake.nheld++] = io;
@@ -88,14 +88,21 @@ void fake_release(void)
 }
 
 const struct store_ops fake_any = {
-	.name = "fake", .open = fake_open, .close = fake_close,
-	.channel_open = fake_channel_open, .channel_close = fake_channel_close,
-	.submit = fake_submit, .cancel = fake_cancel,
+	.name = "fake",
+	.open = fake_open,
+	.close = fake_close,
+	.channel_open = fake_channel_open,
+	.channel_close = fake_channel_close,
+	.submit = fake_submit,
+	.cancel = fake_cancel,
 };
 
 const struct store_ops fake_home = {
-	.name = "fakehome", .affinity = STORE_AFFINITY_HOME,
-	.open = fake_open, .close = fake_close,
-	.channel_open = fake_channel_open, .channel_close = fake_channel_close,
+	.name = "fakehome",
+	.affinity = STORE_AFFINITY_HOME,
+	.open = fake_open,
+	.close = fake_close,
+	.channel_open = fake_channel_open,
+	.channel_close = fake_channel_close,
 	.submit = fake_submit,
 };

@@ -23,8 +23,9 @@ const struct engine *rig_engine(int argc, char **argv)
 
 static struct reactor *reactor_new(const struct engine *engine, unsigned id)
 {
-	struct reactor_opts o = { .name = id ? "home" : "test", .id = id, .engine = engine,
-				  .buf_cap = MIB(4) };
+	struct reactor_opts o = {
+		.name = id ? "home" : "test", .id = id, .engine = engine, .buf_cap = MIB(4)
+	};
 	struct err e = { 0 };
 	struct reactor *r = reactor_create(&o, &e);
 
@@ -99,7 +100,8 @@ int rig_open(struct rig *g, const struct store_spec *spec, const struct store_op
 				    .reactors = g->only_home ? reactors + 1 : reactors,
 				    .nreactors = g->home && !g->only_home ? 2 : 1,
 				    .home = g->home ? g->home : g->r,
-				    .ops = ops, .done = opened } };
+				    .ops = ops,
+				    .done = opened } };
 
 	store_open(g->r, &w.o);
 	assert_int_equal(w.done, 0);

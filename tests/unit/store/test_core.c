@@ -678,8 +678,10 @@ static void a_mem_store_beyond_its_limit_is_full(void **state)
 	unsigned char *p = rig_memory(KIB(256));
 	struct req q;
 
-	assert_int_equal(rig_open(g, &(struct store_spec){ .type = "mem",
-				  .opts = "size=1G,limit=128K" }, NULL), 0);
+	assert_int_equal(rig_open(g,
+				  &(struct store_spec){ .type = "mem", .opts = "size=1G,limit=128K" },
+				  NULL),
+			 0);
 	assert_int_equal(rig_do(g, &q, STORE_WRITE, 0, MIB(1), KIB(256), p), -ENOSPC);
 	assert_int_equal(q.io.where, MIB(1) + KIB(128));
 	assert_int_equal(rig_do(g, &q, STORE_DISCARD, 0, MIB(1), KIB(64), NULL), 0);
@@ -694,8 +696,11 @@ static void a_delayed_write_lands_late(void **state)
 	unsigned char *p = rig_memory(512), *back = rig_memory(512);
 	struct req w, q;
 
-	assert_int_equal(rig_open(g, &(struct store_spec){ .type = "delay",
-				  .opts = "size=1M;write_us=20000" }, NULL), 0);
+	assert_int_equal(rig_open(g,
+				  &(struct store_spec){ .type = "delay",
+							.opts = "size=1M;write_us=20000" },
+				  NULL),
+			 0);
 	memset(p, 7, 512);
 	rig_fill(&w, STORE_WRITE, 0, 0, 512, p);
 	rig_submit(g, &w);
