@@ -148,6 +148,7 @@ struct login_query {
 	char peer[64];
 	char user[CHAP_NAME_MAX + 1]; /* "": no secret is asked for */
 	void (*done)(struct login_query *q); /* on the asking reactor */
+	void *owner; /* the asker's */
 	/* out */
 	enum login_answer answer;
 	uint32_t tid;
@@ -194,6 +195,7 @@ struct claim {
 	uint16_t transport_id_len;
 	const struct transport_ops *tops;
 	void (*done)(struct claim *c); /* on the asking reactor */
+	void *owner; /* the asker's */
 	/* out */
 	enum login_answer answer;
 	struct it_nexus *nexus; /* in state NEXUS_STARTING, every LU attached; nexus->reactor owns it */
