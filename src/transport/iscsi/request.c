@@ -97,7 +97,8 @@ static void logout(struct iscsi_conn *c, const union pdu *q)
 			request_logged_out(c, itt, LOGOUT_NO_CID);
 			return;
 		}
-		/* fall through: the only connection is the session */
+		/* the only connection is the session */
+		__attribute__((fallthrough));
 	case LOGOUT_CLOSE_SESSION:
 		log_debug("iscsi: %s at %s logs out", c->session->initiator, c->peer);
 		session_logout(c->session, itt);
