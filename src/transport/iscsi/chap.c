@@ -45,8 +45,7 @@ static bool digest_parts(EVP_MD_CTX *ctx, const EVP_MD *md, uint8_t id, const ch
 
 	return EVP_DigestInit_ex2(ctx, md, NULL) && EVP_DigestUpdate(ctx, &id, 1) &&
 	       EVP_DigestUpdate(ctx, secret, strlen(secret)) &&
-	       EVP_DigestUpdate(ctx, challenge, challenge_len) &&
-	       EVP_DigestFinal_ex(ctx, out, &n);
+	       EVP_DigestUpdate(ctx, challenge, challenge_len) && EVP_DigestFinal_ex(ctx, out, &n);
 }
 
 size_t chap_hash(int algorithm, uint8_t id, const char *secret, const uint8_t *challenge,

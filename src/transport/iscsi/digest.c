@@ -10,7 +10,7 @@
 void iscsi_digest_add(struct iscsi_digest *d, const void *p, size_t len)
 {
 	/* ISA-L takes the data as not const, and does not write to it */
-	unsigned char *data = (unsigned char *)(uintptr_t)p;
+	unsigned char *data = (unsigned char *)p;
 
 	while (len) {
 		size_t n = min(len, DIGEST_STEP);

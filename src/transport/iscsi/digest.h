@@ -16,7 +16,10 @@ struct iscsi_digest {
 };
 
 #define ISCSI_DIGEST_LEN 4
-#define ISCSI_DIGEST_INIT { 0xffffffff }
+#define ISCSI_DIGEST_INIT \
+	{ \
+		0xffffffff \
+	}
 
 static inline void iscsi_digest_init(struct iscsi_digest *d)
 {

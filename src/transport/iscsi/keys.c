@@ -35,12 +35,12 @@ void keys_wish(struct negotiation *n, const int32_t *param)
 		int index = iscsi_keys[i].param;
 
 		if (index >= 0)
-			n->key[i].mine = min(iscsi_key_param_value(index, param[index]),
-					     iscsi_keys[i].cap);
+			n->key[i].mine =
+				min(iscsi_key_param_value(index, param[index]), iscsi_keys[i].cap);
 	}
 	/* what the initiator takes is its declaration, bounded by our own limit */
-	n->max_xmit = iscsi_key_param_value(ISCSI_PARAM_MAX_XMIT_DSL,
-					    param[ISCSI_PARAM_MAX_XMIT_DSL]);
+	n->max_xmit =
+		iscsi_key_param_value(ISCSI_PARAM_MAX_XMIT_DSL, param[ISCSI_PARAM_MAX_XMIT_DSL]);
 	/* 13.14: FirstBurstLength must not exceed MaxBurstLength */
 	n->key[KEY_FIRST_BURST].mine = min(n->key[KEY_FIRST_BURST].mine, n->key[KEY_MAX_BURST].mine);
 	/* data out of order would need what ErrorRecoveryLevel 0 does not have */

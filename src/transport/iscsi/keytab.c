@@ -217,11 +217,13 @@ static int set_list(const struct key_row *row, const char *text, int32_t *value,
 {
 	char item[TEXT_KEY_MAX + 1], all[64];
 	size_t pos = 0;
-	uint32_t set = 0;
+	uint32_t set = 0, bit = 1;
 
-	while (text_list_next(text, &pos, item, sizeof(item)) && keytab_item(row, item))
-		set |= keytab_item(row, item);
-	if (!set || strlen(text) != pos || text[pos - 1] == ',') {
+	while (bit && text_list_next(text, &pos, item, sizeof(item))) {
+		bit = keytab_item(row, item);
+		set |= bit;
+	}
+	if (!set || !bit || text[pos] || text[pos - 1] == ',') {
 		print_list(row, row->hi, all, sizeof(all));
 		return err_set(e, -EINVAL, "%s: '%s' is not a list of the values %s", row->name,
 			       text, all);

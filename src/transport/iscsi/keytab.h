@@ -7,8 +7,10 @@
 
 enum key_type {
 	KEY_STRING, /* login reads the value; no answer is due */
-	KEY_AND, KEY_OR, /* boolean-value and its result function */
-	KEY_MIN, KEY_MAX, /* numerical-value and its result function */
+	KEY_AND,
+	KEY_OR, /* boolean-value and its result function */
+	KEY_MIN,
+	KEY_MAX, /* numerical-value and its result function */
 	KEY_DECLARE, /* numerical-value that is declared */
 	KEY_LIST, /* list-of-values: the first one that the responder supports */
 	KEY_REJECT, /* obsolete (13.25): the only answer is Reject */

@@ -354,7 +354,8 @@ enum login_action login_pdu(struct login *l, const uint8_t *bhs, const uint8_t *
 		l->req.login_request.flags = (uint8_t)((unsigned)l->stage << LOGIN_CSG_SHIFT);
 		/* 6.3.1: before the first Login Request there is nobody to answer */
 		return l->started ? login_fail(l, STATUS_INVALID_REQUEST,
-					       "a PDU that is no Login Request") : LOGIN_CLOSE;
+					       "a PDU that is no Login Request")
+				  : LOGIN_CLOSE;
 	}
 	if (!l->started)
 		start_login(l);

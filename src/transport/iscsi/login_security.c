@@ -8,7 +8,7 @@
 #include "base/bits.h"
 #include "transport/iscsi/login_state.h"
 
-#define BIT(key) (1u << ((key) - KEY_AUTH_METHOD))
+#define BIT(key) (1u << ((key)-KEY_AUTH_METHOD))
 
 static enum login_action refuse(struct login *l, const char *why)
 {
@@ -36,8 +36,8 @@ static enum login_action choose_method(struct login *l)
 			return no_room(l);
 		return login_respond(l);
 	}
-	return refuse(l, l->query.auth_required ? "CHAP is required and not offered" :
-						  "AuthMethod does not offer None");
+	return refuse(l, l->query.auth_required ? "CHAP is required and not offered"
+						: "AuthMethod does not offer None");
 }
 
 static enum login_action challenge(struct login *l)

@@ -82,14 +82,16 @@ static int check_iqn(const char *name, const char *p, struct err *e)
 		if (shape[i] == 'd' ? !is_digit(p[i]) : p[i] != shape[i])
 			return err_set(e, -EINVAL,
 				       "iSCSI name '%s': a date as in iqn.2001-04.com.example "
-				       "must follow 'iqn.'", name);
+				       "must follow 'iqn.'",
+				       name);
 	if ((p[5] - '0') * 10 + p[6] - '0' < 1 || (p[5] - '0') * 10 + p[6] - '0' > 12)
 		return err_set(e, -EINVAL, "iSCSI name '%s': the month is not 01 to 12", name);
 	p += 8;
 	if (!is_letter(*p) && !is_digit(*p) && !(*p & 0x80))
 		return err_set(e, -EINVAL,
 			       "iSCSI name '%s': a naming authority (a reversed domain name) "
-			       "must follow the date", name);
+			       "must follow the date",
+			       name);
 	return 0;
 }
 
@@ -124,7 +126,8 @@ int iscsi_name_check(const char *name, struct err *e)
 		return check_hex(name, name + 4, true, e);
 	return err_set(e, -EINVAL,
 		       "iSCSI name '%s': it must begin with 'iqn.', 'eui.' or 'naa.', as in "
-		       "iqn.2001-04.com.example:disk1", name);
+		       "iqn.2001-04.com.example:disk1",
+		       name);
 }
 
 int iscsi_name_normalise(const char *name, char *out, struct err *e)
