@@ -176,7 +176,7 @@ class Daemon:
         if done.returncode:
             raise Refused("%s cannot be served (the reason is above)" % image)
         answer = json.loads(done.stdout)
-        return answer["target"], answer["lun"]
+        return answer["name"], answer["lun"]
 
     def stop(self):
         """Returns True if it ended by itself in time."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Debian's iscsi-test-cu (package libiscsi-bin), destructive tests included, over two paths. Each of its tests is a test
-point; one that it skips is skipped with the reason that it gives."""
+"""Debian's iscsi-test-cu (package libiscsi-bin), destructive tests included, over two paths. Each of its tests is a
+test point; one that it skips is skipped with the reason that it gives."""
 
 import re
 
@@ -16,7 +16,7 @@ CONTRADICTS = {}
 
 
 def parse(text):
-    """Yields (name, verdict, lines): the output of each test; verdict is 'passed', 'FAILED' or None if it never came."""
+    """Yields (name, verdict, lines) of each test; the verdict is 'passed', 'FAILED' or None if it never came."""
     suite = name = None
     lines = []
     for line in text.splitlines():

@@ -186,8 +186,8 @@ def sessions_and_connections_are_shown_and_cut_as_longhorn_does_it(lab):
     assert adm(d, "--lld iscsi --op show --mode conn --tid 1").stdout == ""
     s = d.login()
     text = adm(d, "--lld iscsi --op show --mode conn --tid 1").stdout
-    match = re.fullmatch(r"Session: (\d+)\n    Connection: (\d+)\n        Initiator: %s\n        IP Address: 127.0.0.1\n" %
-                         re.escape(pdu.INITIATOR), text)
+    match = re.fullmatch(r"Session: (\d+)\n    Connection: (\d+)\n        Initiator: %s\n"
+                         r"        IP Address: 127.0.0.1\n" % re.escape(pdu.INITIATOR), text)
     assert match, text
     shows = re.search(r"    I_T nexus information:\n        I_T nexus: (\d+)\n            Initiator: %s alias: \S+\n"
                       r"            Connection: (\d+)\n                IP Address: 127.0.0.1\n    LUN information:" %

@@ -158,10 +158,12 @@ def make_run_creates_an_image_of_the_size_and_name_it_is_given(lab):
 
 
 @cases(("size", {"SIZE": "abc"}, "SIZE=abc is not a size"), ("no size", {"SIZE": "0"}, "SIZE=0 is 0 bytes"),
-       ("odd size", {"SIZE": "1000"}, "multiple of 4096"), ("huge size", {"SIZE": "999999999999T"}, "more than a file"),
+       ("odd size", {"SIZE": "1000"}, "multiple of 4096"),
+       ("huge size", {"SIZE": "999999999999T"}, "more than a file"),
        ("address", {"LISTEN": "nowhere"}, "'nowhere' is not an IP address"),
        ("foreign address", {"LISTEN": "192.0.2.1"}, "no address 192.0.2.1"),
-       ("bare IPv6", {"LISTEN": "::1"}, "in brackets"), ("port", {"LISTEN": "127.0.0.1:99999"}, "'99999' is not a port"),
+       ("bare IPv6", {"LISTEN": "::1"}, "in brackets"),
+       ("port", {"LISTEN": "127.0.0.1:99999"}, "'99999' is not a port"),
        ("no such image", {"IMAGE": "/no/such/image"}, "no such file"), ("folder", {"IMAGE": "/tmp"}, "is a folder"),
        ("character device", {"IMAGE": "/dev/null"}, "neither a file nor a block device"))
 def make_run_refuses_a_bad_setting_with_its_reason(lab, settings, text):
@@ -202,9 +204,9 @@ def need_packages(lab, *args, uid):
     stub(folder, "id", "echo %d" % uid)
     stub(folder, "sudo", "exit 1")
     stub(folder, "apt-get", 'echo "$*" >>%s' % lab.path("apt.log"))
-    return subprocess.run([SOURCE + "/scripts/need", *args], env=dict(os.environ, PATH=folder + ":" + os.environ["PATH"]),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          timeout=60)
+    env = dict(os.environ, PATH=folder + ":" + os.environ["PATH"])
+    return subprocess.run([SOURCE + "/scripts/need", *args], env=env, stdin=subprocess.DEVNULL, text=True, timeout=60,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
 @test

@@ -110,7 +110,8 @@ bool ini_queued(const struct ini *c)
 void ini_flush(struct ini *c)
 {
 	while (ini_queued(c)) {
-		ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
+		ssize_t n =
+			send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
@@ -166,7 +167,8 @@ void ini_submit(struct ini *c, struct ini_task *t)
 		now = lesser(lesser(t->out_len, c->first_burst), c->max_send);
 	if (t->out_len && !c->initial_r2t)
 		unsolicited = lesser(t->out_len, c->first_burst) - now;
-	h[1] = (uint8_t)((unsolicited ? 0 : 0x80) | (t->in_len ? 0x40 : 0) | (t->out_len ? 0x20 : 0) | 1);
+	h[1] = (uint8_t)((unsolicited ? 0 : 0x80) | (t->in_len ? 0x40 : 0) |
+			 (t->out_len ? 0x20 : 0) | 1);
 	h[9] = (uint8_t)c->lun;
 	ini_p32(h + 16, t->itt);
 	ini_p32(h + 20, t->out_len ? t->out_len : t->in_len);
@@ -200,7 +202,8 @@ static void take_window(struct ini *c, const uint8_t *h)
 	if ((int32_t)(max - c->maxcmdsn) > 0)
 		c->maxcmdsn = max;
 	if ((int32_t)(ini_g32(h + 28) - c->cmdsn) > 0)
-		ini_die("session %u: ExpCmdSN %u is beyond CmdSN %u", c->id, ini_g32(h + 28), c->cmdsn);
+		ini_die("session %u: ExpCmdSN %u is beyond CmdSN %u", c->id, ini_g32(h + 28),
+			c->cmdsn);
 }
 
 static void release(struct ini *c, struct ini_task *t)
@@ -208,16 +211,18 @@ static void release(struct ini *c, struct ini_task *t)
 	c->tasks[t->itt & 0xff] = NULL;
 }
 
-static bool data_in(struct ini *c, struct ini_task *t, const uint8_t *h, const uint8_t *data, uint32_t len)
+static bool data_in(struct ini *c, struct ini_task *t, const uint8_t *h, const uint8_t *data,
+		    uint32_t len)
 {
 	uint32_t off = ini_g32(h + 40);
 
 	/* DataPDUInOrder and DataSequenceInOrder are Yes */
 	if (off != t->received || len > t->in_len - off || len > c->max_recv)
-		ini_die("session %u: Data-In of %u at %u, but %u of %u are here", c->id, len, off, t->received,
-			t->in_len);
+		ini_die("session %u: Data-In of %u at %u, but %u of %u are here", c->id, len, off,
+			t->received, t->in_len);
 	if (ini_g32(h + 36) != t->next_datasn++)
-		ini_die("session %u: DataSN %u, expected %u", c->id, ini_g32(h + 36), t->next_datasn - 1);
+		ini_die("session %u: DataSN %u, expected %u", c->id, ini_g32(h + 36),
+			t->next_datasn - 1);
 	memcpy(t->in + off, data, len);
 	t->received += len;
 	if (!(h[1] & 1)) /* no status */
@@ -234,11 +239,13 @@ static void r2t(struct ini *c, struct ini_task *t, const uint8_t *h)
 	if (!len || len > c->max_burst || off > t->out_len || len > t->out_len - off)
 		ini_die("session %u: R2T for %u at %u of %u bytes", c->id, len, off, t->out_len);
 	if (ini_g32(h + 36) != t->next_r2tsn++)
-		ini_die("session %u: R2TSN %u, expected %u", c->id, ini_g32(h + 36), t->next_r2tsn - 1);
+		ini_die("session %u: R2TSN %u, expected %u", c->id, ini_g32(h + 36),
+			t->next_r2tsn - 1);
 	send_data(c, t, ini_g32(h + 20), off, len);
 }
 
-static void response(struct ini *c, struct ini_task *t, const uint8_t *h, const uint8_t *data, uint32_t len)
+static void response(struct ini *c, struct ini_task *t, const uint8_t *h, const uint8_t *data,
+		     uint32_t len)
 {
 	take_statsn(c, h);
 	if (h[2])
@@ -253,7 +260,8 @@ static void response(struct ini *c, struct ini_task *t, const uint8_t *h, const 
 	}
 }
 
-static void done(struct ini *c, struct ini_task *t, const uint8_t *h, void (*finished)(struct ini *, struct ini_task *))
+static void done(struct ini *c, struct ini_task *t, const uint8_t *h,
+		 void (*finished)(struct ini *, struct ini_task *))
 {
 	release(c, t);
 	if (t->status == 0 && t->received != t->in_len)
@@ -344,7 +352,8 @@ static void consume(struct ini *c, void (*finished)(struct ini *, struct ini_tas
 
 		if (c->header_digest || c->data_digest)
 			check_digests(c, p, n);
-		dispatch(c, p, p + INI_BHS + p[4] * 4u + (c->header_digest ? 4 : 0), ini_g24(p + 5), finished);
+		dispatch(c, p, p + INI_BHS + p[4] * 4u + (c->header_digest ? 4 : 0), ini_g24(p + 5),
+			 finished);
 		at += n;
 	}
 	if (n > c->in_room)
@@ -368,7 +377,7 @@ void ini_receive(struct ini *c, void (*finished)(struct ini *, struct ini_task *
 	}
 }
 
-/* -- login: blocking ---------------------------------------------------------------------------------------------- */
+/* ---- login: blocking ----------------------------------------------------------------- */
 
 static void send_all(struct ini *c)
 {
@@ -416,13 +425,17 @@ static int dial(const char *portal)
 
 /* What each session proposes beyond the common keys: the ways in which data can travel. */
 static const char *const proposals[] = {
-	"HeaderDigest=None|DataDigest=None|InitialR2T=Yes|ImmediateData=Yes|MaxBurstLength=262144|FirstBurstLength=65536|"
+	"HeaderDigest=None|DataDigest=None|InitialR2T=Yes|ImmediateData=Yes|MaxBurstLength=262144|"
+	"FirstBurstLength=65536|"
 	"MaxRecvDataSegmentLength=262144|MaxOutstandingR2T=1",
-	"HeaderDigest=None|DataDigest=None|InitialR2T=No|ImmediateData=No|MaxBurstLength=1048576|FirstBurstLength=65536|"
+	"HeaderDigest=None|DataDigest=None|InitialR2T=No|ImmediateData=No|MaxBurstLength=1048576|"
+	"FirstBurstLength=65536|"
 	"MaxRecvDataSegmentLength=65536|MaxOutstandingR2T=4",
-	"HeaderDigest=CRC32C|DataDigest=CRC32C|InitialR2T=No|ImmediateData=Yes|MaxBurstLength=262144|"
+	"HeaderDigest=CRC32C|DataDigest=CRC32C|InitialR2T=No|ImmediateData=Yes|MaxBurstLength="
+	"262144|"
 	"FirstBurstLength=262144|MaxRecvDataSegmentLength=262144|MaxOutstandingR2T=1",
-	"HeaderDigest=None|DataDigest=CRC32C,None|InitialR2T=Yes|ImmediateData=No|MaxBurstLength=16384|"
+	"HeaderDigest=None|DataDigest=CRC32C,None|InitialR2T=Yes|ImmediateData=No|MaxBurstLength="
+	"16384|"
 	"FirstBurstLength=8192|MaxRecvDataSegmentLength=8192|MaxOutstandingR2T=2",
 };
 
@@ -469,21 +482,28 @@ void ini_login(struct ini *c, unsigned id, const char *portal, const char *targe
 	size_t len, got = 0;
 	uint8_t h[INI_BHS];
 
-	*c = (struct ini){ .fd = dial(portal), .id = id, .lun = lun, .cmdsn = 1, .in_room = 1u << 20 };
+	*c = (struct ini){
+		.fd = dial(portal), .id = id, .lun = lun, .cmdsn = 1, .in_room = 1u << 20
+	};
 	c->in = malloc(c->in_room);
 	if (!c->in)
 		ini_die("no memory");
-	len = (size_t)snprintf(text, sizeof(text), "InitiatorName=iqn.2026-01.org.example:verify%u|SessionType=Normal|"
-		"TargetName=%s|MaxConnections=1|DataPDUInOrder=Yes|DataSequenceInOrder=Yes|ErrorRecoveryLevel=0|"
-		"DefaultTime2Wait=2|DefaultTime2Retain=0|%s|", id, target, proposals[id % 4]);
+	len = (size_t)snprintf(text, sizeof(text),
+			       "InitiatorName=iqn.2026-01.org.example:verify%u|SessionType=Normal|"
+			       "TargetName=%s|MaxConnections=1|DataPDUInOrder=Yes|"
+			       "DataSequenceInOrder=Yes|ErrorRecoveryLevel=0|"
+			       "DefaultTime2Wait=2|DefaultTime2Retain=0|%s|",
+			       id, target, proposals[id % 4]);
 	for (size_t i = 0; i < len; i++)
 		if (text[i] == '|')
 			text[i] = 0;
 	send_login(c, text, len);
 	for (int rounds = 0;; rounds++) {
 		recv_all(c, h, INI_BHS);
-		if (h[0] != LOGIN_RSP || h[36] || ini_g24(h + 5) + 4 > sizeof(answer) - got || rounds > 8)
-			ini_die("session %u: login failed: PDU %02x, status %02x%02x", id, h[0], h[36], h[37]);
+		if (h[0] != LOGIN_RSP || h[36] || ini_g24(h + 5) + 4 > sizeof(answer) - got ||
+		    rounds > 8)
+			ini_die("session %u: login failed: PDU %02x, status %02x%02x", id, h[0],
+				h[36], h[37]);
 		recv_all(c, (uint8_t *)answer + got, (ini_g24(h + 5) + 3) & ~3u);
 		got += ini_g24(h + 5);
 		c->expstatsn = ini_g32(h + 24) + 1;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A small iSCSI initiator for the verify workload: one connection a session, nothing blocks after login, and whatever
- * the target does against RFC 7143 (numbers out of order, data out of bounds, bad digests) ends the program with a text.
+ * A small iSCSI initiator for the verify workload: one connection a session, nothing blocks after
+ * login, and whatever the target does against RFC 7143 (numbers out of order, data out of bounds,
+ * bad digests) ends the program with a text.
  */
 #ifndef STGT_TESTS_E2E_INITIATOR_H
 #define STGT_TESTS_E2E_INITIATOR_H
@@ -12,12 +13,12 @@
 #include <stdint.h>
 #include <string.h>
 
-#define container(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define INI_TASKS 256
 #define INI_BHS 48
 
-/* One command. The caller fills cdb, out, in and lengths, and keeps it until it is reported as finished. */
+/* One command. The caller fills cdb, out, in and lengths, and keeps it until it is finished. */
 struct ini_task {
 	uint8_t cdb[16];
 	uint8_t *out, *in;

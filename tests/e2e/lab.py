@@ -14,8 +14,8 @@
 A lab has a folder of its own; a daemon has free ports and a private control socket. All is taken down when the test
 function ends, however it ends. Waiting means polling for the thing waited for, with a deadline.
 
-Environment: STGT_BUILD (where tgtd, tgtctl, tgtadm are; default: build/), STGT_SOURCE, TGTD and TGTADM (other programs that
-keep the same contract, to try a test against), KEEP_LAB (leave folders).
+Environment: STGT_BUILD (where tgtd, tgtctl, tgtadm are; default: build/), STGT_SOURCE, TGTD and TGTADM (other programs
+that keep the same contract, to try a test against), KEEP_LAB (leave folders).
 """
 
 import json

@@ -9,7 +9,7 @@ MIB = 1 << 20
 
 def live_objects(d):
     """Live-object counters of the daemon: {name: count}"""
-    return d.tgtctl_json("stat")["objects"]
+    return d.tgtctl_json("stat")["live"]
 
 
 def come_and_go(d, n):

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * verify: random commands from several sessions at once, every byte read checked against a model in memory.
+ * verify: random commands from several sessions at once, every byte read checked against a model.
  *
- * The model keeps a generation per block; a block's bytes follow from its number and its generation. Commands in flight
- * never overlap unless both only read, so what a read must return is known whichever way they are reordered. Each session
- * negotiates other keys (digests, immediate data, bursts, R2Ts). At the end the whole disk is read back once more.
+ * The model keeps a generation per block; a block's bytes follow from its number and its generation.
+ * Commands in flight never overlap unless both only read, so what a read must return is known
+ * whichever way they are reordered. Each session negotiates other keys (digests, immediate data,
+ * bursts, R2Ts). At the end the whole disk is read back once more.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +28,8 @@
 #define MAX_SESSIONS 16
 #define MAX_DEPTH 64
 #define MAX_IO (1u << 20) /* bytes */
-#define MAYBE_ZERO 0x80000000u /* in a generation: unmapped since, so it may read as zeros instead */
+#define MAYBE_ZERO \
+	0x80000000u /* in a generation: unmapped since, so it may read as zeros instead */
 
 enum verb { VERB_READ, VERB_WRITE, VERB_ZERO, VERB_UNMAP, VERB_SYNC };
 
@@ -100,10 +102,11 @@ static void check(const uint8_t *buf, uint64_t lba, uint32_t n, const char *who)
 		else if (block_is(buf, lba + b, gen & ~MAYBE_ZERO))
 			model[lba + b] = gen & ~MAYBE_ZERO;
 		else
-			ini_die("block %llu (of a read of %u from %llu, %s): not what generation %x wrote; it begins "
-				"%02x%02x%02x%02x%02x%02x%02x%02x", (unsigned long long)(lba + b), n,
-				(unsigned long long)lba, who, gen, buf[0], buf[1], buf[2], buf[3], buf[4], buf[5],
-				buf[6], buf[7]);
+			ini_die("block %llu (of a read of %u from %llu, %s): not what generation "
+				"%x wrote; it begins "
+				"%02x%02x%02x%02x%02x%02x%02x%02x",
+				(unsigned long long)(lba + b), n, (unsigned long long)lba, who, gen,
+				buf[0], buf[1], buf[2], buf[3], buf[4], buf[5], buf[6], buf[7]);
 	}
 }
 
@@ -214,7 +217,7 @@ static void build(struct task *t)
 		t->t.out_len = t->blocks * block_size;
 		fill(t->buf, t->lba, t->blocks);
 		break;
-	case VERB_ZERO: /* WRITE SAME(16), with UNMAP where that is offered: reads as zeros either way */
+	case VERB_ZERO: /* WRITE SAME(16), at times with UNMAP: zeros either way */
 		cdb[0] = 0x93;
 		cdb[1] = thin && rnd(2) ? 0x08 : 0;
 		ini_p64(cdb + 2, t->lba);
@@ -239,7 +242,7 @@ static void build(struct task *t)
 	t->t.out = t->t.in = t->buf;
 }
 
-/* What the model will say once the command is done; nobody may look before, since ranges in flight do not overlap. */
+/* What is true once the command is done. Nobody looks before: ranges in flight do not overlap. */
 static void change_model(struct task *t)
 {
 	for (uint32_t b = 0; b < t->blocks; b++) {
@@ -285,8 +288,10 @@ static void finished(struct ini *c, struct ini_task *it)
 		return;
 	}
 	if (it->status)
-		ini_die("session %u: CDB %02x, block %llu, %u blocks: status %02x, sense %x/%02x/%02x", c->id, it->cdb[0],
-			(unsigned long long)t->lba, t->blocks, it->status, it->key, it->asc, it->ascq);
+		ini_die("session %u: CDB %02x, block %llu, %u blocks: status %02x, sense "
+			"%x/%02x/%02x",
+			c->id, it->cdb[0], (unsigned long long)t->lba, t->blocks, it->status,
+			it->key, it->asc, it->ascq);
 	if (t->verb == VERB_READ) {
 		char who[32];
 
@@ -323,8 +328,10 @@ static void run(void)
 		for (unsigned s = 0; s < opt.sessions; s++) {
 			busy += feed(s, true);
 			ini_flush(&sessions[s]);
-			p[s] = (struct pollfd){ .fd = sessions[s].fd,
-						.events = (short)(POLLIN | (ini_queued(&sessions[s]) ? POLLOUT : 0)) };
+			p[s] = (struct pollfd){
+				.fd = sessions[s].fd,
+				.events = (short)(POLLIN | (ini_queued(&sessions[s]) ? POLLOUT : 0))
+			};
 		}
 		if (!busy)
 			return;
@@ -343,7 +350,9 @@ static void single(struct ini *c, struct task *t)
 		t->busy = true;
 		ini_submit(c, &t->t);
 		while (t->busy && !t->waits) {
-			struct pollfd p = { .fd = c->fd, .events = (short)(POLLIN | (ini_queued(c) ? POLLOUT : 0)) };
+			struct pollfd p = { .fd = c->fd,
+					    .events = (short)(POLLIN |
+							      (ini_queued(c) ? POLLOUT : 0)) };
 
 			ini_flush(c);
 			if (poll(&p, 1, 30000) <= 0)
@@ -368,8 +377,10 @@ static void read_capacity(struct ini *c, struct task *t)
 	blocks = ini_g64(t->buf) + 1;
 	block_size = ini_g32(t->buf + 8);
 	thin = (t->buf[14] & 0xc0) == 0xc0; /* LBPME, LBPRZ */
-	if (block_size < 512 || block_size > 4096 || blocks * block_size < 2 * MAX_IO || blocks > 1ull << 31)
-		ini_die("%llu blocks of %u bytes: cannot work with that", (unsigned long long)blocks, block_size);
+	if (block_size < 512 || block_size > 4096 || blocks * block_size < 2 * MAX_IO ||
+	    blocks > 1ull << 31)
+		ini_die("%llu blocks of %u bytes: cannot work with that",
+			(unsigned long long)blocks, block_size);
 }
 
 static void read_everything(struct ini *c, struct task *t)
@@ -391,17 +402,17 @@ static uint64_t number(const char *name, const char *text, uint64_t least, uint6
 	unsigned long long v = strtoull(text, &end, 10);
 
 	if (*end || v < least || v > most)
-		ini_die("--%s %s: a number from %llu to %llu is wanted", name, text, (unsigned long long)least,
-			(unsigned long long)most);
+		ini_die("--%s %s: a number from %llu to %llu is wanted", name, text,
+			(unsigned long long)least, (unsigned long long)most);
 	return v;
 }
 
 static void options(int argc, char **argv)
 {
 	static const struct option names[] = {
-		{ "portal", 1, NULL, 'p' }, { "target", 1, NULL, 't' }, { "lun", 1, NULL, 'l' },
-		{ "sessions", 1, NULL, 's' }, { "depth", 1, NULL, 'd' }, { "mib", 1, NULL, 'm' },
-		{ "seed", 1, NULL, 'r' }, { NULL, 0, NULL, 0 },
+		{ "portal", 1, NULL, 'p' },   { "target", 1, NULL, 't' }, { "lun", 1, NULL, 'l' },
+		{ "sessions", 1, NULL, 's' }, { "depth", 1, NULL, 'd' },  { "mib", 1, NULL, 'm' },
+		{ "seed", 1, NULL, 'r' },     { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -454,11 +465,12 @@ int main(int argc, char **argv)
 	read_everything(&sessions[opt.sessions - 1], &tasks[0][0]);
 	for (unsigned s = 0; s < opt.sessions; s++)
 		ini_logout(&sessions[s]);
-	printf("%llu MiB in %llu reads, %llu writes, %llu write-sames, %llu unmaps, %llu flushes; seed %llu\n",
-		(unsigned long long)(moved >> 20), (unsigned long long)count[VERB_READ],
-		(unsigned long long)count[VERB_WRITE], (unsigned long long)count[VERB_ZERO],
-		(unsigned long long)count[VERB_UNMAP], (unsigned long long)count[VERB_SYNC],
-		(unsigned long long)opt.seed);
+	printf("%llu MiB in %llu reads, %llu writes, %llu write-sames, %llu unmaps, %llu flushes; "
+	       "seed %llu\n",
+	       (unsigned long long)(moved >> 20), (unsigned long long)count[VERB_READ],
+	       (unsigned long long)count[VERB_WRITE], (unsigned long long)count[VERB_ZERO],
+	       (unsigned long long)count[VERB_UNMAP], (unsigned long long)count[VERB_SYNC],
+	       (unsigned long long)opt.seed);
 	for (unsigned s = 0; s < opt.sessions; s++)
 		for (unsigned i = 0; i < opt.depth; i++)
 			free(tasks[s][i].buf);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""The verify workload (verify.c) over pairs of everything that data paths differ in: thin and thick, block sizes, engines,
-one and two reactors. STGT_VERIFY_MIB is what the first one moves; the others move a quarter."""
+"""The verify workload (verify.c) over pairs of everything that data paths differ in: thin and thick, block sizes,
+engines, one and two reactors. STGT_VERIFY_MIB is what the first one moves; the others move a quarter."""
 
 import os
 
