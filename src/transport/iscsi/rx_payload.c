@@ -8,7 +8,7 @@
 
 void payload_copy(struct iscsi_task *t, const uint8_t *data, uint32_t len)
 {
-	struct iovec v[RX_SEGS];
+	struct iovec v[RX_SEGS] = { 0 };
 	struct buf *pins[RX_SEGS];
 	unsigned n = len ? data_out_place(t, len, v, pins) : 0;
 
