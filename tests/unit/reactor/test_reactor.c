@@ -281,6 +281,18 @@ static void messages_arrive_in_order(void **state)
 	assert_int_equal(stats_of(r).messages, 4);
 }
 
+static void one_who_woke_by_itself_needs_no_doorbell(void **state)
+{
+	struct marker m = { .c = 'm' };
+
+	reactor_turn(r, NSEC_PER_MSEC);
+	assert_int_equal(stats_of(r).wakeups, 1);
+	reactor_post(r, &m.msg, mark_msg);
+	assert_int_equal(stats_of(r).rings, 0);
+	reactor_turn(r, TOO_LONG);
+	assert_string_equal(trail, "m");
+}
+
 static void post_again(struct msg *m)
 {
 	mark('m');
@@ -582,6 +594,7 @@ int main(int argc, char **argv)
 		T(a_timer_that_arms_itself_at_once_does_not_stop_the_turn),
 		T(the_longest_time_does_not_overflow),
 		T(messages_arrive_in_order),
+		T(one_who_woke_by_itself_needs_no_doorbell),
 		T(a_message_that_posts_itself_does_not_stop_the_turn),
 		T(a_started_reactor_runs_on_a_named_thread_of_its_own),
 		T(messages_posted_before_the_stop_are_handled),
