@@ -74,7 +74,8 @@ struct login_result {
 	uint8_t isid[6];
 	uint16_t tsih; /* not 0 */
 	uint16_t cid;
-	uint32_t exp_cmd_sn, stat_sn; /* the next expected CmdSN; the StatSN after the final response */
+	uint32_t exp_cmd_sn,
+		stat_sn; /* the next expected CmdSN; the StatSN after the final response */
 };
 void login_get_result(const struct login *l, struct login_result *res);
 
