@@ -98,6 +98,8 @@ static void what_stands_behind_a_cut_comes_later_and_in_order(void **state)
 	mailbox_push(&box, &m[2]);
 	/* m[0] is the last that is linked: it cannot leave before its follower is. */
 	assert_null(mailbox_pop(&box));
+	assert_null(mailbox_pop(&box));
+	assert_ptr_equal(mailbox_newest(&box), &m[2]); /* looking has not changed the list */
 	link_to(prev, &m[1]);
 	for (int i = 0; i < 3; i++)
 		assert_ptr_equal(mailbox_pop(&box), &m[i]);
