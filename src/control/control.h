@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The admin side: what the daemon has (targets, units, portals, accounts) and
+ * the verbs that change it. Everything runs on the control reactor. What
+ * takes time is prepared first and applied when it is complete; a failure in
+ * the middle undoes what was prepared.
+ */
+#ifndef STGT_CONTROL_CONTROL_H
+#define STGT_CONTROL_CONTROL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/list.h"
+#include "control/verb.h"
+#include "reactor/reactor.h"
+#include "sam/target.h"
+
+struct iscsi_server;
+
+struct control {
+	struct reactor *self;
+	struct reactor *const *reactors; /* data reactors */
+	unsigned nreactors;
+	struct targets ts;
+	struct iscsi_server *iscsi;
+	struct list units; /* struct unit, see unit.h */
+	uint64_t next_unit;
+	struct list removals; /* targets that are being deleted */
+	struct timer clear_timer; /* control_clear() looks around */
+	uint64_t cut_at; /* when it stops being polite, reactor_now() scale */
+	void (*cleared)(struct control *c);
+	uint64_t started; /* reactor_now() scale */
+	/* set by main: begin the end of the daemon */
+	void (*shutdown)(struct control *c);
+};
+
+/* Every method of the control socket; ctx is a struct control. */
+extern const struct verb control_verbs[];
+
+/* 0 or -errno; @c is zeroed, with self, reactors, nreactors and shutdown set. */
+int control_init(struct control *c, struct err *e);
+
+/*
+ * Delete every target, first asking sessions to end, after @grace_ns cutting
+ * them; @done(@c) when nothing is left.
+ */
+void control_clear(struct control *c, uint64_t grace_ns, void (*done)(struct control *c));
+/* During control_clear(): units are being flushed or closed, not only waited for by stuck sessions. */
+bool control_flushing(struct control *c);
+/* Nothing is left of targets and portals. */
+void control_fini(struct control *c);
+
+/* ---- for verbs --------------------------------------------------------------- */
+
+static inline struct control *call_control(const struct call *c)
+{
+	return c->ctx;
+}
+
+/* Rows of parameters that name a target: by number or by name. */
+#define PARAM_TARGET(needed) \
+	{ "tid", P_INT, needed, 1, 65535, "the target's number" }
+#define PARAM_TARGET_OR_NAME \
+	{ "tid", P_INT, false, 1, 65535, "the target's number" }, \
+	{ "target", P_STRING, false, 1, INITIATOR_NAME_MAX, "or its name" }
+
+/* The target that the parameters tid or target name; NULL: the call has been failed. */
+struct target *call_target(struct call *c);
+
+/* targets.c */
+void verb_target_create(struct call *c);
+void verb_target_delete(struct call *c);
+void verb_target_list(struct call *c);
+void verb_target_update(struct call *c);
+void verb_target_params(struct call *c);
+void verb_acl_add(struct call *c);
+void verb_acl_remove(struct call *c);
+/* accounts.c */
+void verb_account_create(struct call *c);
+void verb_account_delete(struct call *c);
+void verb_account_list(struct call *c);
+void verb_account_bind(struct call *c);
+void verb_account_unbind(struct call *c);
+/* luns.c */
+void verb_lun_create(struct call *c);
+void verb_lun_delete(struct call *c);
+void verb_lun_update(struct call *c);
+/* sessions.c */
+void verb_session_list(struct call *c);
+void verb_session_close(struct call *c);
+void verb_connection_close(struct call *c);
+void verb_portal_add(struct call *c);
+void verb_portal_remove(struct call *c);
+void verb_portal_list(struct call *c);
+/* export.c */
+void verb_export(struct call *c);
+/* system.c */
+void verb_stat(struct call *c);
+void verb_lun_stat(struct call *c);
+void verb_system_show(struct call *c);
+void verb_system_update(struct call *c);
+void verb_system_shutdown(struct call *c);
+void verb_help(struct call *c);
+
+#endif

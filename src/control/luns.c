@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/unit.h"
+
+/* ---- create --------------------------------------------------------------------- */
+
+static void created(struct unit *u, enum fail fail, const struct err *e, void *arg)
+{
+	struct call *c = arg;
+
+	if (e) {
+		call_fail(c, fail, e);
+		return;
+	}
+	log_info("target %u: LUN %" PRIu64 " is %s %s", u->tid, u->lun, u->bstype,
+		 u->path ? u->path : "");
+	call_reply(c, json_pack("{s:i,s:I}", "tid", (int)u->tid, "lun", (json_int_t)u->lun));
+}
+
+/* The lowest LUN from 1 that is free, or was asked for. */
+static uint64_t choose_lun(const struct call *c, uint32_t tid)
+{
+	uint64_t lun = 1;
+
+	if (call_has(c, "lun"))
+		return (uint64_t)call_int(c, "lun", 1);
+	while (unit_find(call_control(c), tid, lun))
+		lun++;
+	return lun;
+}
+
+/* Device types that tgt knows and this daemon does not offer. */
+static bool type_offered(struct call *c)
+{
+	const char *type = call_str(c, "type", "disk");
+
+	if (!strcmp(type, "disk"))
+		return true;
+	call_failf(c, FAIL_UNSUPPORTED, -EOPNOTSUPP, "device type '%.32s' is not offered: only disk",
+		   type);
+	return false;
+}
+
+void verb_lun_create(struct call *c)
+{
+	struct target *t = call_target(c);
+	struct unit_spec spec;
+	enum fail fail;
+	struct err e;
+
+	if (!t || !type_offered(c))
+		return;
+	spec = (struct unit_spec){
+		.tid = t->tid,
+		.lun = choose_lun(c, t->tid),
+		.bstype = call_str(c, "bstype", NULL),
+		.path = call_str(c, "path", NULL),
+		.bsopts = call_str(c, "bsopts", NULL),
+		.bsoflags = call_str(c, "bsoflags", NULL),
+		.block_size = (uint32_t)call_size(c, "block_size", 0),
+		.readonly = call_bool(c, "readonly", false),
+		.thin = call_bool(c, "thin", false),
+		.params = json_object_get(c->params, "params"),
+	};
+	if (call_size(c, "block_size", 0) > 65536) {
+		call_failf(c, FAIL_INVALID, -EINVAL, "block size: 512, 1024, 2048 or 4096 is needed");
+		return;
+	}
+	if (unit_create(call_control(c), &spec, created, c, &fail, &e))
+		call_fail(c, fail, &e);
+}
+
+/* ---- find ------------------------------------------------------------------------- */
+
+/* The unit that the call names, at rest; NULL: the call has been failed. */
+static struct unit *call_unit(struct call *c)
+{
+	struct target *t = call_target(c);
+	struct unit *u;
+	uint64_t lun = (uint64_t)call_int(c, "lun", 0);
+
+	if (!t)
+		return NULL;
+	u = unit_find(call_control(c), t->tid, lun);
+	if (!u) {
+		call_failf(c, FAIL_NO_LUN, -ENOENT, "target %u has no LUN %" PRIu64, t->tid, lun);
+		return NULL;
+	}
+	if (!u->ready || u->removing || u->updating) {
+		call_failf(c, FAIL_LUN_ACTIVE, -EBUSY, "LUN %" PRIu64 " of target %u is being %s: try "
+			   "again", lun, t->tid, !u->ready && !u->removing ? "made" :
+			   u->removing ? "removed" : "changed");
+		return NULL;
+	}
+	return u;
+}
+
+/* ---- delete -------------------------------------------------------------------------- */
+
+static void removed(void *arg)
+{
+	call_reply(arg, NULL);
+}
+
+void verb_lun_delete(struct call *c)
+{
+	struct unit *u = call_unit(c);
+
+	if (!u)
+		return;
+	if (!u->lun) {
+		call_failf(c, FAIL_INVALID, -EINVAL,
+			   "LUN 0 is the controller: it goes with its target");
+		return;
+	}
+	if (!call_bool(c, "force", false) && u->store && store_inflight(u->store)) {
+		call_failf(c, FAIL_LUN_ACTIVE, -EBUSY, "LUN %" PRIu64 " of target %u has %u requests "
+			   "in flight: try again, or force it", u->lun, u->tid,
+			   store_inflight(u->store));
+		return;
+	}
+	log_info("target %u: LUN %" PRIu64 " is being removed", u->tid, u->lun);
+	unit_remove(u, removed, c);
+}
+
+/* ---- update ---------------------------------------------------------------------------- */
+
+static void updated(void *arg)
+{
+	call_reply(arg, NULL);
+}
+
+void verb_lun_update(struct call *c)
+{
+	struct unit *u = call_unit(c);
+	struct unit_change ch = { 0 };
+	struct err e;
+	int err;
+
+	if (!u)
+		return;
+	ch.ident = *u->ident;
+	err = change_set_all(&ch, json_object_get(c->params, "params"), &e);
+	if (err) {
+		call_fail(c, err == -EOPNOTSUPP ? FAIL_UNSUPPORTED : FAIL_INVALID, &e);
+		return;
+	}
+	if (call_bool(c, "clear_error", false) && u->store)
+		store_clear_error(u->store);
+	if (unit_update(u, &ch, updated, c))
+		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory to change a logical unit");
+}

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "control/removal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/log.h"
+
+#define LOOK_NS (10 * NSEC_PER_MSEC) /* sam does not tell when a nexus is gone */
+
+struct removal {
+	struct list link; /* in control.removals */
+	struct control *control;
+	uint32_t tid;
+	enum target_state was;
+	struct timer timer;
+	uint64_t deadline;
+	unsigned left; /* units, and one for the loop */
+	void (*done)(void *arg, int err, const struct err *e);
+	void *arg;
+};
+
+static bool being_removed(struct control *c, uint32_t tid)
+{
+	const struct removal *r;
+
+	list_for_each(r, &c->removals, link) {
+		if (r->tid == tid)
+			return true;
+	}
+	return false;
+}
+
+int target_busy(struct control *c, struct target *t, bool force, struct err *e)
+{
+	const struct unit *u;
+
+	if (being_removed(c, t->tid))
+		return err_set(e, -EBUSY, "target %u is being deleted already", t->tid);
+	if (!force && !list_empty(&t->nexuses))
+		return err_set(e, -EBUSY, "target %u has sessions: close them, or force it", t->tid);
+	list_for_each(u, &c->units, link) {
+		if (u->tid == t->tid && (!u->ready || u->removing || u->updating))
+			return err_set(e, -EBUSY, "LUN %u of target %u is being changed: try again",
+				       (unsigned)u->lun, t->tid);
+	}
+	return 0;
+}
+
+static void removal_end(struct removal *r, int err, const struct err *e)
+{
+	list_del(&r->link);
+	if (r->done)
+		r->done(r->arg, err, e);
+	free(r);
+}
+
+static void unit_gone(void *arg)
+{
+	struct removal *r = arg;
+	struct targets *ts = &r->control->ts;
+	struct err e;
+	int err;
+
+	if (--r->left)
+		return;
+	err = target_destroy(ts, target_find(ts, r->tid), &e);
+	removal_end(r, err, err ? &e : NULL);
+}
+
+static void remove_units(struct removal *r)
+{
+	struct unit *u, *next;
+
+	r->left = 1;
+	list_for_each(u, &r->control->units, link)
+		r->left += u->tid == r->tid;
+	list_for_each_safe(u, next, &r->control->units, link) {
+		if (u->tid == r->tid)
+			unit_remove(u, unit_gone, r);
+	}
+	unit_gone(r);
+}
+
+static void sessions_stay(struct removal *r, struct target *t)
+{
+	struct err e;
+
+	t->state = r->was;
+	err_set(&e, -EBUSY, "the sessions of target %u do not end: a store still works on their "
+		"commands", t->tid);
+	log_err("%s", e.text);
+	removal_end(r, e.code, &e);
+}
+
+static void look(struct timer *timer)
+{
+	struct removal *r = container_of(timer, struct removal, timer);
+	struct target *t = target_find(&r->control->ts, r->tid);
+
+	if (list_empty(&t->nexuses))
+		remove_units(r);
+	else if (reactor_now(r->control->self) >= r->deadline)
+		sessions_stay(r, t);
+	else
+		timer_arm(r->control->self, &r->timer, LOOK_NS, look);
+}
+
+int target_remove(struct control *c, struct target *t, bool force,
+		  void (*done)(void *arg, int err, const struct err *e), void *arg)
+{
+	struct removal *r = calloc(1, sizeof(*r));
+	struct it_nexus *n;
+
+	if (!r)
+		return -ENOMEM;
+	list_add(&c->removals, &r->link);
+	r->control = c;
+	r->tid = t->tid;
+	r->was = t->state;
+	r->deadline = reactor_now(c->self) + TARGET_REMOVE_NS;
+	r->done = done;
+	r->arg = arg;
+	t->state = TARGET_OFFLINE;
+	if (force) {
+		list_for_each(n, &t->nexuses, target_link)
+			target_close_nexus(n);
+	}
+	look(&r->timer);
+	return 0;
+}
+
+/* ---- everything --------------------------------------------------------------------- */
+
+static void clear_look(struct timer *timer)
+{
+	struct control *c = container_of(timer, struct control, clear_timer);
+	bool cut = reactor_now(c->self) >= c->cut_at;
+	struct target *t, *next;
+
+	list_for_each_safe(t, next, &c->ts.all, link) {
+		if ((cut || list_empty(&t->nexuses)) && !target_busy(c, t, true, NULL))
+			target_remove(c, t, true, NULL, NULL);
+	}
+	if (list_empty(&c->ts.all) && list_empty(&c->units))
+		c->cleared(c);
+	else
+		timer_arm(c->self, &c->clear_timer, LOOK_NS, clear_look);
+}
+
+bool control_flushing(struct control *c)
+{
+	const struct unit *u;
+
+	list_for_each(u, &c->units, link) {
+		struct target *t = target_find(&c->ts, u->tid);
+
+		if (!t || list_empty(&t->nexuses))
+			return true;
+	}
+	return false;
+}
+
+void control_clear(struct control *c, uint64_t grace_ns, void (*done)(struct control *c))
+{
+	c->ts.offline = true;
+	c->cleared = done;
+	c->cut_at = reactor_now(c->self) + grace_ns;
+	clear_look(&c->clear_timer);
+}

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Answers as tables for people. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client.h"
+#include "tgtctl.h"
+
+#define COLUMNS_MAX 12
+
+/* ---- tables -------------------------------------------------------------------------- */
+
+/* A row of @n strings. */
+static void add_row(json_t *table, int n, ...)
+{
+	json_t *row = json_array();
+	va_list ap;
+
+	va_start(ap, n);
+	while (n--)
+		json_array_append_new(row, json_string(va_arg(ap, const char *)));
+	va_end(ap);
+	json_array_append_new(table, row);
+}
+
+static const char *cell(const json_t *row, size_t i)
+{
+	const char *s = json_string_value(json_array_get(row, i));
+
+	return s ? s : "";
+}
+
+/* Print and free @table; its first row are the titles. */
+static void print_table(json_t *table)
+{
+	size_t width[COLUMNS_MAX] = { 0 }, r, i, n = json_array_size(json_array_get(table, 0));
+	const json_t *row;
+
+	json_array_foreach (table, r, row)
+		for (i = 0; i < n; i++)
+			if (strlen(cell(row, i)) > width[i])
+				width[i] = strlen(cell(row, i));
+	json_array_foreach (table, r, row) {
+		for (i = 0; i + 1 < n; i++)
+			printf("%-*s  ", (int)width[i], cell(row, i));
+		printf("%s\n", cell(row, n - 1));
+	}
+	json_decref(table);
+}
+
+struct text {
+	char s[64];
+};
+
+static struct text number(long long v)
+{
+	struct text t;
+
+	snprintf(t.s, sizeof(t.s), "%lld", v);
+	return t;
+}
+
+/* "64 MiB", "1.5 GiB" */
+static struct text bytes(long long v)
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };
+	double d = (double)v;
+	unsigned u = 0;
+	struct text t;
+
+	while (d >= 1024 && u < 5) {
+		d /= 1024;
+		u++;
+	}
+	snprintf(t.s, sizeof(t.s), d == (long long)d ? "%.0f %s" : "%.1f %s", d, units[u]);
+	return t;
+}
+
+#define INT(o, key) number(get_int(o, key)).s
+#define BYTES(o, key) bytes(get_int(o, key)).s
+
+static const char *path_of(const json_t *lun)
+{
+	const char *path = get_str(lun, "path");
+
+	return *path ? path : "-";
+}
+
+/* ---- what was made ----------------------------------------------------------------------- */
+
+/* "127.0.0.1:3260,1" without the portal group. */
+static void print_portal(const char *before, const char *portal)
+{
+	printf("%s%.*s\n", before, (int)strcspn(portal, ","), portal);
+}
+
+void show_export(const json_t *r)
+{
+	const json_t *p;
+	size_t i;
+
+	printf("target  %s\n", get_str(r, "name"));
+	printf("tid     %lld\n", get_int(r, "tid"));
+	printf("lun     %lld\n", get_int(r, "lun"));
+	json_array_foreach (get(r, "portals"), i, p)
+		print_portal("portal  ", json_string_value(p));
+}
+
+void show_made_target(const json_t *r)
+{
+	printf("target %lld: %s\n", get_int(r, "tid"), get_str(r, "name"));
+}
+
+void show_made_lun(const json_t *r)
+{
+	printf("target %lld LUN %lld\n", get_int(r, "tid"), get_int(r, "lun"));
+}
+
+/* ---- lists ---------------------------------------------------------------------------------- */
+
+void show_target_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *t;
+	size_t i;
+
+	add_row(table, 5, "TID", "STATE", "LUNS", "SESSIONS", "NAME");
+	json_array_foreach (r, i, t)
+		add_row(table, 5, INT(t, "tid"), get_str(t, "state"),
+			number((long long)json_array_size(get(t, "luns"))).s,
+			number((long long)json_array_size(get(t, "nexuses"))).s,
+			get_str(t, "name"));
+	print_table(table);
+}
+
+void show_lun_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *t, *l;
+	size_t i, j;
+
+	add_row(table, 9, "TID", "LUN", "TYPE", "SIZE", "BLOCK", "STATE", "FLAGS", "STORE", "PATH");
+	json_array_foreach (r, i, t) {
+		json_array_foreach (get(t, "luns"), j, l) {
+			char flags[64];
+
+			snprintf(flags, sizeof(flags), "%s%s%s%s",
+				 get_bool(l, "readonly") ? "ro" : "rw",
+				 get_bool(l, "thin") ? ",thin" : "",
+				 get_bool(l, "removable") ? ",removable" : "",
+				 get_bool(l, "failed") ? ",FAILED" : "");
+			add_row(table, 9, INT(t, "tid"), INT(l, "lun"), get_str(l, "type"),
+				BYTES(l, "size"), INT(l, "block_size"), get_str(l, "state"), flags,
+				get_str(l, "bstype"), path_of(l));
+		}
+	}
+	print_table(table);
+}
+
+static void acl_rows(json_t *table, const json_t *t)
+{
+	const json_t *acls = get(t, "acls"), *a;
+	size_t i;
+
+	json_array_foreach (get(acls, "addresses"), i, a)
+		add_row(table, 3, INT(t, "tid"), "address", json_string_value(a));
+	json_array_foreach (get(acls, "names"), i, a)
+		add_row(table, 3, INT(t, "tid"), "name", json_string_value(a));
+}
+
+void show_acl_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *t;
+	size_t i;
+
+	add_row(table, 3, "TID", "BY", "RULE");
+	json_array_foreach (r, i, t)
+		acl_rows(table, t);
+	print_table(table);
+}
+
+void show_account_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *a, *b;
+	size_t i, j;
+
+	add_row(table, 3, "USER", "BOUND TO", "DIRECTION");
+	json_array_foreach (r, i, a) {
+		if (!json_array_size(get(a, "bindings")))
+			add_row(table, 3, get_str(a, "user"), "-", "-");
+		json_array_foreach (get(a, "bindings"), j, b)
+			add_row(table, 3, get_str(a, "user"),
+				get(b, "tid") ? INT(b, "tid") : "discovery",
+				get_bool(b, "outgoing") ? "outgoing" : "incoming");
+	}
+	print_table(table);
+}
+
+void show_session_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *s, *c;
+	size_t i;
+
+	add_row(table, 7, "TID", "SID", "ADDRESS", "CID", "COMMANDS", "REACTOR", "INITIATOR");
+	json_array_foreach (r, i, s) {
+		c = json_array_get(get(s, "connections"), 0);
+		add_row(table, 7, INT(s, "tid"), INT(s, "sid"), c ? get_str(c, "address") : "-",
+			c ? INT(c, "cid") : "-", c ? INT(c, "commands") : "-", INT(s, "reactor"),
+			get_str(s, "initiator"));
+	}
+	print_table(table);
+}
+
+void show_portal_list(const json_t *r)
+{
+	const json_t *p;
+	size_t i;
+
+	json_array_foreach (r, i, p)
+		print_portal("", json_string_value(p));
+}
+
+/* ---- one target ------------------------------------------------------------------------------- */
+
+void show_target_settings(const json_t *r)
+{
+	json_t *table = json_array(), *v;
+	const char *name;
+
+	add_row(table, 2, "SETTING", "VALUE");
+	json_object_foreach ((json_t *)r, name, v)
+		add_row(table, 2, name, json_string_value(v));
+	print_table(table);
+}
+
+void show_target_details(const json_t *r)
+{
+	const json_t *t = json_array_get(r, 0), *accounts = get(t, "accounts"), *a;
+	size_t i;
+
+	printf("target %lld: %s (%s)\n\n", get_int(t, "tid"), get_str(t, "name"),
+	       get_str(t, "state"));
+	show_lun_list(r);
+	printf("\n");
+	show_session_list(get(t, "nexuses"));
+	printf("\n");
+	show_acl_list(r);
+	json_array_foreach (get(accounts, "incoming"), i, a)
+		printf("\naccount %s", json_string_value(a));
+	if (*get_str(accounts, "outgoing"))
+		printf("\naccount %s (outgoing)", get_str(accounts, "outgoing"));
+	if (i || *get_str(accounts, "outgoing"))
+		printf("\n");
+}
+
+void show_tree(const json_t *r)
+{
+	const json_t *t, *o;
+	size_t i, j;
+
+	json_array_foreach (r, i, t) {
+		printf("%lld  %s%s\n", get_int(t, "tid"), get_str(t, "name"),
+		       strcmp(get_str(t, "state"), "ready") ? "  (offline)" : "");
+		json_array_foreach (get(t, "luns"), j, o)
+			if (strcmp(get_str(o, "type"), "controller"))
+				printf("   LUN %-4lld %s, %s  %s  %s%s\n", get_int(o, "lun"),
+				       get_str(o, "type"), BYTES(o, "size"), get_str(o, "bstype"),
+				       path_of(o),
+				       strcmp(get_str(o, "state"), "ready") ? "  (not ready)" : "");
+		json_array_foreach (get(t, "nexuses"), j, o)
+			printf("   session %-4lld %s  %s\n", get_int(o, "sid"),
+			       get_str(json_array_get(get(o, "connections"), 0), "address"),
+			       get_str(o, "initiator"));
+	}
+}
+
+/* ---- the daemon ---------------------------------------------------------------------------------- */
+
+static void show_unit_counters(const json_t *luns)
+{
+	json_t *table = json_array();
+	const json_t *l;
+	size_t i;
+
+	add_row(table, 9, "TID", "LUN", "READS", "READ", "WRITES", "WRITTEN", "ERRORS", "IN FLIGHT",
+		"STORE");
+	json_array_foreach (luns, i, l)
+		add_row(table, 9, INT(l, "tid"), INT(l, "lun"), INT(l, "read_cmds"),
+			BYTES(l, "read_bytes"), INT(l, "write_cmds"), BYTES(l, "write_bytes"),
+			INT(l, "errors"), INT(l, "inflight"), get_str(l, "store"));
+	print_table(table);
+}
+
+static void show_reactors(const json_t *reactors)
+{
+	json_t *table = json_array();
+	const json_t *x, *m;
+	size_t i;
+
+	add_row(table, 8, "REACTOR", "ENGINE", "TURNS", "WAITS", "RECEIVES", "SENDS", "MEMORY", "CAP");
+	json_array_foreach (reactors, i, x) {
+		m = get(x, "memory");
+		add_row(table, 8, get_str(x, "name"), get_str(x, "engine"), INT(x, "turns"),
+			INT(x, "waits"), INT(x, "recvs"), INT(x, "sends"), BYTES(m, "slabs"),
+			BYTES(m, "cap"));
+	}
+	print_table(table);
+}
+
+void show_stat(const json_t *r)
+{
+	const json_t *live = get(r, "live");
+
+	printf("up %lld s; %lld targets, %lld LUNs, %lld sessions, %lld connections, %lld commands, "
+	       "%s of buffers in use\n\n", get_int(r, "uptime"), get_int(live, "targets"),
+	       get_int(live, "luns"), get_int(live, "sessions"), get_int(live, "connections"),
+	       get_int(live, "commands"), BYTES(live, "buffer_bytes"));
+	show_unit_counters(get(r, "luns"));
+	printf("\n");
+	show_reactors(get(r, "reactors"));
+}
+
+void show_system_state(const json_t *r)
+{
+	const json_t *s;
+	size_t i;
+
+	printf("tgtd %s (process %lld), %s\n", get_str(r, "version"), get_int(r, "pid"),
+	       get_str(r, "state"));
+	printf("engine %s, %lld reactors, log level %s\n", get_str(r, "engine"),
+	       get_int(r, "reactors"), get_str(r, "log_level"));
+	json_array_foreach (get(r, "portals"), i, s)
+		print_portal("portal ", json_string_value(s));
+	printf("stores:\n");
+	json_array_foreach (get(r, "stores"), i, s)
+		printf("  %-10s %s\n", get_str(s, "name"), get_str(s, "summary"));
+}
+
+void show_json(const json_t *r)
+{
+	json_dumpf(r, stdout, JSON_INDENT(2) | JSON_ENCODE_ANY);
+	putchar('\n');
+}
