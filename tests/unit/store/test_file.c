@@ -393,8 +393,8 @@ static int slow_io_now(struct reactor *r, struct io_op *op, bool nowait)
 		clock_ns += write_ns;
 		return engine->io_now(r, op, nowait);
 	}
-	/* a read that finds only a little in memory */
-	if (inline_reads++ % 2)
+	/* twice a little is in memory, then nothing */
+	if (inline_reads++ % 3 == 2)
 		return -EAGAIN;
 	first.iov_len = min(first.iov_len, read_most);
 	cut.iov = &first;
