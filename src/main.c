@@ -22,6 +22,7 @@
 #define GRACE_NS (2 * NSEC_PER_SEC) /* for sessions to log out */
 #define DRAIN_NS (3 * NSEC_PER_SEC) /* for commands to end, with the grace */
 #define FLUSH_NS (60 * NSEC_PER_SEC) /* for stores to flush and close, with both */
+#define PORTALS_NS (2 * NSEC_PER_SEC) /* for the ports of a daemon that was killed to come free */
 #define LOOK_NS (10 * NSEC_PER_MSEC)
 #define REPLY_NS NSEC_PER_SEC /* for clients of the control socket to take their answers */
 
@@ -35,8 +36,9 @@ struct daemon {
 	int signal_fd;
 	struct io_op signal_op;
 	struct msg start_msg;
-	struct timer deadline;
-	uint64_t flush_end;
+	struct timer deadline; /* of the end; before, for the next look at a portal */
+	uint64_t flush_end, portals_end;
+	unsigned portals_done;
 	bool stopping;
 	int status; /* to exit with */
 	struct err err; /* of start-up */
@@ -184,16 +186,6 @@ static int start_reactors(struct daemon *d, struct err *e)
 	return 0;
 }
 
-static int add_portals(struct daemon *d, struct err *e)
-{
-	if (!d->opt.nportals)
-		return iscsi_portal_add(d->control.iscsi, ":3260", e);
-	for (unsigned i = 0; i < d->opt.nportals; i++)
-		if (iscsi_portal_add(d->control.iscsi, d->opt.portals[i], e))
-			return e->code;
-	return 0;
-}
-
 static int start_control(struct daemon *d, struct err *e)
 {
 	struct iscsi_opts io = {
@@ -211,22 +203,54 @@ static int start_control(struct daemon *d, struct err *e)
 	if (!d->rpc)
 		return e->code;
 	d->control.iscsi = iscsi_server_create(&d->control.ts, &io, e);
-	if (!d->control.iscsi || add_portals(d, e))
-		return e->code;
-	return d->opt.pid_file ? pid_file_write(d->opt.pid_file, e) : 0;
+	return d->control.iscsi ? 0 : e->code;
 }
 
-static void say_ready(struct daemon *d)
+static void ready(struct daemon *d)
 {
-	const struct iscsi_portal *p = NULL;
-
+	if (d->opt.pid_file && pid_file_write(d->opt.pid_file, &d->err)) {
+		d->status = 1;
+		reactor_stop(d->self);
+		return;
+	}
+	wait_signal(d);
 	log_info("tgtd " STGT_VERSION ": %u reactor%s on %s, %llu MiB of data memory, control port "
 		 "%u", d->nreactors, d->nreactors == 1 ? "" : "s",
 		 reactor_engine(d->reactors[0])->name,
 		 (unsigned long long)(d->opt.memory >> 20), d->opt.control_port);
-	while ((p = iscsi_portal_next(d->control.iscsi, p)))
-		log_info("listening on %s", iscsi_portal_name(p));
 	service_notify("READY=1");
+	daemon_ready(d->ready_fd);
+}
+
+/*
+ * A daemon that was killed holds its ports a little longer: the kernel lets
+ * go of what its rings had under way in the background.
+ */
+static bool may_come_free(const struct daemon *d)
+{
+	return d->err.code == -EADDRINUSE && rpc_took_over(d->rpc) &&
+	       reactor_now(d->self) < d->portals_end;
+}
+
+static void add_portals(struct timer *t)
+{
+	static char *const everywhere[] = { ":3260" };
+	struct daemon *d = container_of(t, struct daemon, deadline);
+	char *const *portals = d->opt.nportals ? d->opt.portals : everywhere;
+	unsigned n = d->opt.nportals ? d->opt.nportals : 1;
+
+	for (; d->portals_done < n; d->portals_done++) {
+		if (!iscsi_portal_add(d->control.iscsi, portals[d->portals_done], &d->err))
+			continue;
+		if (may_come_free(d)) {
+			timer_arm(d->self, &d->deadline, LOOK_NS, add_portals);
+			return;
+		}
+		d->status = 1;
+		reactor_stop(d->self);
+		return;
+	}
+	ready(d);
 }
 
 /* On the control reactor, first of all. */
@@ -239,9 +263,8 @@ static void start(struct msg *m)
 		reactor_stop(d->self);
 		return;
 	}
-	wait_signal(d);
-	say_ready(d);
-	daemon_ready(d->ready_fd);
+	d->portals_end = reactor_now(d->self) + PORTALS_NS;
+	add_portals(&d->deadline);
 }
 
 /* ---- down -------------------------------------------------------------------------------------- */

@@ -387,6 +387,11 @@ struct rpc_server *rpc_start(struct reactor *r, const char *path, const struct v
 	return s;
 }
 
+bool rpc_took_over(const struct rpc_server *s)
+{
+	return s->sock.stale;
+}
+
 void rpc_close(struct rpc_server *s)
 {
 	if (s->closed)

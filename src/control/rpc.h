@@ -31,6 +31,8 @@ struct rpc_server;
  */
 struct rpc_server *rpc_start(struct reactor *r, const char *path, const struct verb *verbs,
 			     void *ctx, const struct rpc_limits *limits, struct err *e);
+/* The socket was taken over from a daemon that died. */
+bool rpc_took_over(const struct rpc_server *s);
 /* No new client; the socket's name is removed. Calls under way go on. */
 void rpc_close(struct rpc_server *s);
 /* Close clients that have no call under way, after what is being sent to them. */

@@ -78,7 +78,7 @@ static int take_lock(const char *path, struct err *e)
 	return fd;
 }
 
-static int listen_at(const char *path, struct err *e)
+static int listen_at(const char *path, bool *stale, struct err *e)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	int fd, ret;
@@ -88,7 +88,7 @@ static int listen_at(const char *path, struct err *e)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_set(e, -errno, "cannot make a socket: %s", strerror(errno));
-	unlink(path); /* ours by the lock: a dead daemon's */
+	*stale = !unlink(path); /* ours by the lock: a dead daemon's */
 	old = umask(0177);
 	ret = bind(fd, (const struct sockaddr *)&sa, sizeof(sa));
 	umask(old);
@@ -112,7 +112,7 @@ int control_socket_open(struct control_socket *s, const char *path, struct err *
 	s->lock = take_lock(path, e);
 	if (s->lock < 0)
 		return s->lock;
-	s->fd = listen_at(path, e);
+	s->fd = listen_at(path, &s->stale, e);
 	if (s->fd < 0) {
 		close(s->lock);
 		return s->fd;

@@ -3,6 +3,7 @@
 #ifndef STGT_CONTROL_SOCKET_H
 #define STGT_CONTROL_SOCKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/err.h"
@@ -11,6 +12,7 @@
 
 struct control_socket {
 	int fd, lock;
+	bool stale; /* a dead daemon had left one */
 	char path[CONTROL_PATH_MAX];
 };
 
