@@ -4,10 +4,9 @@
 
 #define READ6_ZERO 256 /* SBC-4 5.13: a TRANSFER LENGTH of zero in READ(6) and WRITE(6) */
 
-
 /*
  * What READ and WRITE have in common. Leaves in cmd->lba where it starts and in
- * cmd->transfer how many bytes move: whole blocks only.
+ * cmd->transfer how many bytes move: for WRITE, whole blocks only.
  */
 static enum verdict plan(struct scsi_cmd *cmd)
 {
@@ -23,7 +22,8 @@ static enum verdict plan(struct scsi_cmd *cmd)
 		return bad_field(cmd, length);
 	cmd->lba = cmd->args.lba;
 	cmd_plan(cmd, to_bytes(cmd, blocks));
-	cmd->transfer = (uint32_t)round_down(cmd->transfer, cmd->lu->block_size);
+	if (cmd->op->dir == DIR_OUT)
+		cmd->transfer = (uint32_t)round_down(cmd->transfer, cmd->lu->block_size);
 	return V_GOOD;
 }
 
@@ -49,7 +49,7 @@ static void read_next(struct scsi_cmd *cmd)
 static void read_have_data(struct scsi_cmd *cmd)
 {
 	struct buf *b = cmd->buf;
-	uint32_t off = cmd->offset, len = (uint32_t)cmd->iov[0].iov_len;
+	uint32_t off = cmd->offset, len = read_piece(cmd);
 
 	cmd->buf = NULL;
 	cmd->offset += len;
@@ -62,8 +62,9 @@ static void read_have_data(struct scsi_cmd *cmd)
 
 static void read_have_buf(struct scsi_cmd *cmd)
 {
+	/* the initiator may expect only a part of the last block */
 	cmd->iov[0].iov_base = cmd->buf->data;
-	cmd->iov[0].iov_len = read_piece(cmd);
+	cmd->iov[0].iov_len = round_up(read_piece(cmd), cmd->lu->block_size);
 	cmd_store(cmd, STORE_READ, position(cmd), cmd->iov[0].iov_len, cmd->iov, 1, 0,
 		  read_have_data);
 }

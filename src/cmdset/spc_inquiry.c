@@ -5,7 +5,8 @@
 #include "cmdset/internal.h"
 
 #define STANDARD_LEN 96
-#define VERSION_SPC5 0x07
+/* SPC-4: what initiators of today know; the version descriptors name the newer standards too */
+#define VERSION_SPC4 0x06
 #define QUALIFIER_NONE 0x60 /* PERIPHERAL QUALIFIER 011b: no LU can be here */
 #define PAGE_ROOM 4096
 #define PAGE_HEADER 4
@@ -69,7 +70,7 @@ static uint32_t fill_standard(struct scsi_cmd *cmd, uint8_t *p)
 
 	p[0] = peripheral(cmd);
 	p[1] = id->removable ? 0x80 : 0;
-	p[2] = VERSION_SPC5;
+	p[2] = VERSION_SPC4;
 	p[3] = 0x12; /* HISUP, RESPONSE DATA FORMAT 2 */
 	p[4] = STANDARD_LEN - 5;
 	p[7] = 0x02; /* CMDQUE */

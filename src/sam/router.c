@@ -19,14 +19,20 @@ static enum verdict overlapped(struct scsi_cmd *cmd)
 	return V_OVERLAPPED_COMMANDS;
 }
 
-/* The transport's direction flags against the row (SAM-6 5.4.1; bidirectional is refused). */
-static bool direction_contradicts(const struct scsi_cmd *cmd)
+/*
+ * The transport's direction flags against the row (SAM-6 5.4.1; bidirectional is
+ * refused). Data-out for a command that only reads is thrown away: the initiator
+ * expects no data-in, and the residual says what it missed.
+ */
+static bool direction_contradicts(struct scsi_cmd *cmd)
 {
 	if (cmd->read && cmd->write)
 		return true;
 	if (!cmd->expected || !cmd->op)
 		return false;
-	return (cmd->op->dir == DIR_IN && cmd->write) || (cmd->op->dir == DIR_OUT && cmd->read);
+	if (cmd->op->dir == DIR_IN && cmd->write)
+		cmd->expected = 0;
+	return cmd->op->dir == DIR_OUT && cmd->read;
 }
 
 /* What is refused before the task set: it needs nobody's leave to fail. */

@@ -22,7 +22,7 @@ static void standard_data_name_the_disk(void **state)
 	assert_int_equal(r.residual, RESID_UNDERFLOW);
 	assert_int_equal(b[0], 0);
 	assert_int_equal(b[1], rig.disk.removable ? 0x80 : 0);
-	assert_int_equal(b[2], 7);
+	assert_int_equal(b[2], 6);
 	assert_int_equal(b[3], 0x12);
 	assert_int_equal(b[4], 91);
 	assert_int_equal(b[7], 2);

@@ -148,7 +148,7 @@ static void late_data_in_small_segments_are_put_together(void **state)
 	assert_memory_equal(b, w, n * rig_bs());
 }
 
-static void only_whole_blocks_of_what_is_expected_are_read(void **state)
+static void as_much_as_is_expected_is_read_and_no_more(void **state)
 {
 	uint8_t *b = rig_data(4, 0xcc), *w = rig_data(4, 4);
 	struct res r;
@@ -156,8 +156,8 @@ static void only_whole_blocks_of_what_is_expected_are_read(void **state)
 	good(write10(S0, 20, 4, w));
 	r = in(S0, b, 2 * rig_bs() + 100, rw(0x28, 20, 4));
 	good(r);
-	assert_int_equal(r.len, 2 * rig_bs());
-	assert_memory_equal(b, w, 2 * rig_bs());
+	assert_int_equal(r.len, 2 * rig_bs() + 100);
+	assert_memory_equal(b, w, 2 * rig_bs() + 100);
 	assert_int_equal(r.residual, RESID_OVERFLOW);
 	assert_int_equal(r.residual_count, 2 * rig_bs() - 100);
 }
@@ -196,12 +196,18 @@ static void an_initiator_that_expects_more_learns_the_underflow(void **state)
 	assert_int_equal(r.residual_count, 3 * rig_bs());
 }
 
-static void a_read_flagged_as_a_write_is_refused(void **state)
+static void a_write_flagged_as_a_read_is_refused(void **state)
 {
-	uint8_t *d = rig_data(1, 1);
+	expect(in(S0, rig_data(1, 1), rig_bs(), rw(0x2a, 0, 1)), V_INVALID_FIELD_IN_IU);
+}
 
-	expect(out(S0, d, rig_bs(), rw(0x28, 0, 1)), V_INVALID_FIELD_IN_IU);
-	expect(in(S0, d, rig_bs(), rw(0x2a, 0, 1)), V_INVALID_FIELD_IN_IU);
+static void a_read_flagged_as_a_write_brings_only_a_residual(void **state)
+{
+	struct res r = out(S0, rig_data(1, 1), rig_bs(), rw(0x28, 0, 1));
+
+	good(r);
+	assert_int_equal(r.residual, RESID_OVERFLOW);
+	assert_int_equal(r.residual_count, rig_bs());
 }
 
 static void protection_information_is_refused(void **state)
@@ -313,11 +319,12 @@ int main(int argc, char **argv)
 		rig_test(more_than_the_maximum_transfer_length_is_refused),
 		rig_test(a_transfer_of_many_pieces_is_whole),
 		rig_test(late_data_in_small_segments_are_put_together),
-		rig_test(only_whole_blocks_of_what_is_expected_are_read),
+		rig_test(as_much_as_is_expected_is_read_and_no_more),
 		rig_test(only_whole_blocks_of_what_is_sent_are_written),
 		rig_test(nothing_expected_moves_nothing),
 		rig_test(an_initiator_that_expects_more_learns_the_underflow),
-		rig_test(a_read_flagged_as_a_write_is_refused),
+		rig_test(a_write_flagged_as_a_read_is_refused),
+		rig_test(a_read_flagged_as_a_write_brings_only_a_residual),
 		rig_test(protection_information_is_refused),
 		rig_test(dpo_and_fua_are_taken),
 		rig_test(two_sessions_on_two_reactors_see_each_others_writes),

@@ -206,10 +206,20 @@ static void direction_flags_that_contradict_the_row_are_refused(void **state)
 
 	assert_int_equal(submit_to(n, OP_DATA, ATTR_SIMPLE, lun, true, false, 512)->scsi.verdict,
 			 V_INVALID_FIELD_IN_IU);
-	assert_int_equal(submit_to(n, OP_BUF, ATTR_SIMPLE, lun, false, true, 512)->scsi.verdict,
-			 V_INVALID_FIELD_IN_IU);
 	assert_int_equal(submit_to(n, OP_BUF, ATTR_SIMPLE, lun, true, true, 512)->scsi.verdict,
 			 V_INVALID_FIELD_IN_IU);
+}
+
+static void a_read_that_is_flagged_as_a_write_brings_only_a_residual(void **state)
+{
+	static const uint8_t lun[8] = { 0, 1 };
+	struct it_nexus *n = fresh("a");
+	struct tcmd *c = submit_to(n, OP_BUF, ATTR_SIMPLE, lun, false, true, 512);
+
+	assert_int_equal(c->scsi.verdict, V_GOOD);
+	assert_int_equal(c->scsi.data_in, 0);
+	assert_int_equal(c->scsi.residual, RESID_OVERFLOW);
+	assert_int_equal(c->scsi.residual_count, 512);
 }
 
 static void the_aca_attribute_is_refused(void **state)
@@ -473,6 +483,7 @@ int main(void)
 		T(naca_is_refused),
 		T(a_cdb_shorter_than_its_row_is_refused),
 		T(direction_flags_that_contradict_the_row_are_refused),
+		T(a_read_that_is_flagged_as_a_write_brings_only_a_residual),
 		T(the_aca_attribute_is_refused),
 		T(a_tag_in_use_aborts_the_nexus_tasks),
 		T(a_write_protected_unit_refuses_medium_writes),
