@@ -15,8 +15,12 @@ $(BUILD)/build.ninja:
 	@scripts/need --check build
 	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=disabled
 
+run: export BUILD := $(BUILD)
+run: export IMAGE := $(IMAGE)
+run: export SIZE := $(SIZE)
+run: export LISTEN := $(LISTEN)
 run:
-	@BUILD='$(BUILD)' IMAGE='$(IMAGE)' SIZE='$(SIZE)' LISTEN='$(LISTEN)' scripts/run
+	@scripts/run
 
 test:
 	@tests/run $(TESTFLAGS)

@@ -11,8 +11,11 @@ SUITE = re.compile(r"^Suite: (\S+)")
 TEST = re.compile(r"^  Test: (.+?) \.\.\.(.*)$")
 SKIPPED = re.compile(r"\[SKIPPED\]\s*(.*)")
 
-# A failure that contradicts a clause: name -> clause. Such a test must fail, or it is taken off this list.
-CONTRADICTS = {}
+# Tests whose expectation contradicts a clause: name -> why. One that passes all the same is taken off this list.
+CONTRADICTS = {
+    "MultipathIO.CompareAndWriteAsync": "COMPARE AND WRITE is optional (SBC-4 table 33) and not offered; the test does "
+                                        "not look, as its others do",
+}
 
 
 def parse(text):
@@ -37,11 +40,11 @@ def parse(text):
 
 
 def verdict_of(lines):
+    """CUnit's word comes at the start of a line; what is printed between tests may follow it on the same line."""
     for line in lines:
-        if line.endswith("passed"):
-            return "passed"
-        if line.endswith("FAILED"):
-            return "FAILED"
+        for word in ("passed", "FAILED"):
+            if line.startswith(word):
+                return word
     return None
 
 
@@ -53,7 +56,7 @@ def report(lab, text, label):
         ok = verdict == "passed"
         detail = "" if ok else "\n".join(lines[:40])
         if name in CONTRADICTS:
-            ok, detail = not ok, "expected to fail, by %s" % CONTRADICTS[name]
+            ok, reasons, detail = not ok, [CONTRADICTS[name]], "" if not ok else "it passes: take it off the list"
         lab.point("%s, %s" % (name, label), ok, reasons[0] if reasons and ok else None, detail)
     summary = re.search(r"^\s*tests\s+(\d+)\s+(\d+)\s+(\d+)\s+(\d+)", text, re.M)
     assert summary, "iscsi-test-cu did not come to its end:\n" + text[-2000:]
