@@ -72,6 +72,7 @@ static struct disk *disk_new(const struct lu_config *c, const struct store_limit
 	d->max_transfer = in_blocks(MAX_TRANSFER, c->block_size);
 	d->max_unmap = in_blocks(MAX_UNMAP, c->block_size);
 	d->max_write_same = in_blocks(MAX_WRITE_SAME, c->block_size);
+	d->max_compare = min(in_blocks(BUF_MAX, c->block_size), 255u);
 	d->unmap_granularity = in_blocks(l->discard_granularity, c->block_size);
 	return d;
 }

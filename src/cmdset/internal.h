@@ -35,6 +35,8 @@ HANDLER(spc_pr_out);
 /* sbc_rw.c */
 HANDLER(sbc_read);
 HANDLER(sbc_write);
+/* sbc_caw.c */
+HANDLER(sbc_compare_and_write);
 /* sbc_verify.c */
 HANDLER(sbc_verify);
 /* sbc_capacity.c */
@@ -81,6 +83,7 @@ struct disk {
 	uint32_t max_transfer; /* READ, WRITE, VERIFY with data */
 	uint32_t max_unmap; /* UNMAP, all descriptors together */
 	uint32_t max_write_same;
+	uint32_t max_compare; /* COMPARE AND WRITE: fits a buffer and a byte */
 	uint32_t unmap_granularity; /* 0: unknown */
 };
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "cmdset/internal.h"
+#include "sam/guard.h"
 
 enum verdict check_range(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks)
 {
@@ -26,7 +27,7 @@ enum verdict bad_field_at(struct scsi_cmd *cmd, size_t arg)
 
 static bool changes_medium(enum store_verb verb)
 {
-	return verb != STORE_READ && verb != STORE_EXTENTS;
+	return verb == STORE_WRITE || verb == STORE_DISCARD || verb == STORE_ZERO;
 }
 
 static enum verdict store_verdict(struct scsi_cmd *cmd)
@@ -37,7 +38,8 @@ static enum verdict store_verdict(struct scsi_cmd *cmd)
 	case -EIO:
 	case -EBADMSG:
 	case -ETIMEDOUT:
-		return cmd_information(cmd, changes_medium(io->verb) ? V_WRITE_ERROR : V_READ_ERROR,
+		return cmd_information(cmd, io->verb == STORE_READ || io->verb == STORE_EXTENTS ?
+					       V_READ_ERROR : V_WRITE_ERROR,
 				       io->where >> cmd->lu->block_shift);
 	case -ENOSPC:
 	case -EDQUOT:
@@ -58,6 +60,8 @@ static void store_ended(struct store_io *io)
 {
 	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
 
+	if (changes_medium(io->verb))
+		cmd_write_end(cmd);
 	if (!cmd_release(cmd))
 		return;
 	/* SBC-4 4.7.3.4: unmapping is a request that the device server may leave */
@@ -65,6 +69,15 @@ static void store_ended(struct store_io *io)
 		cmd->next(cmd);
 	else
 		cmd_complete(cmd, store_verdict(cmd));
+}
+
+/* cmd->io is set up. */
+static void go(struct scsi_cmd *cmd)
+{
+	if (changes_medium(cmd->io.verb) && !cmd_write_begin(cmd, go))
+		return;
+	cmd_hold(cmd);
+	store_submit(cmd->lu->store, &cmd->io);
 }
 
 void cmd_store(struct scsi_cmd *cmd, enum store_verb verb, uint64_t off, uint64_t len,
@@ -85,8 +98,7 @@ void cmd_store(struct scsi_cmd *cmd, enum store_verb verb, uint64_t off, uint64_
 	io->iovcnt = iovcnt;
 	io->done = store_ended;
 	cmd->next = next;
-	cmd_hold(cmd);
-	store_submit(cmd->lu->store, io);
+	go(cmd);
 }
 
 void cmd_flush(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd))

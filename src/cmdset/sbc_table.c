@@ -32,6 +32,14 @@ static const struct cdb_field rw16_fields[] = {
 	FIELD("GROUP NUMBER", 14, 5, 6, group),
 };
 
+static const struct cdb_field compare_fields[] = {
+	FIELD("DPO", 1, 4, 1, dpo),
+	FIELD("FUA", 1, 3, 1, fua),
+	FIELD("LOGICAL BLOCK ADDRESS", 2, 7, 64, lba),
+	FIELD("NUMBER OF LOGICAL BLOCKS", 13, 7, 8, length),
+	FIELD("GROUP NUMBER", 14, 5, 6, group),
+};
+
 static const struct cdb_field verify10_fields[] = {
 	FIELD("DPO", 1, 4, 1, dpo),
 	FIELD("BYTCHK", 1, 2, 2, bytchk),
@@ -158,6 +166,9 @@ static struct op rows[] = {
 	  .dir = DIR_OUT, .flags = OP_MEDIUM_WRITE | OP_RSV_SPC2 | OP_RSV_WRITE, .timeout = 60,
 	  FIELDS(unmap_fields), .exec = sbc_unmap },
 	ROW_READ("READ(16)", "SBC-4 5.18", 0x88, 16, rw16_fields),
+	{ .name = "COMPARE AND WRITE", .clause = "SBC-4 5.3", .opcode = 0x89, .sa = OP_NO_SA,
+	  .cdb_len = 16, .dir = DIR_OUT, .flags = OP_MEDIUM_WRITE | OP_RSV_SPC2 | OP_RSV_WRITE,
+	  .timeout = 60, FIELDS(compare_fields), .exec = sbc_compare_and_write },
 	ROW_WRITE("WRITE(16)", "SBC-4 5.42", 0x8a, 16, rw16_fields),
 	ROW_VERIFY("VERIFY(16)", "SBC-4 5.38", 0x8f, 16, verify16_fields),
 	ROW_SYNC("SYNCHRONIZE CACHE(16)", "SBC-4 5.34", 0x91, 16, sync16_fields),

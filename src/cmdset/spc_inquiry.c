@@ -161,6 +161,7 @@ static uint32_t vpd_block_limits(struct scsi_cmd *cmd, uint8_t *p)
 	const struct disk *d = disk_of(cmd);
 
 	p[0] = 0x01; /* WSNZ */
+	p[1] = (uint8_t)d->max_compare;
 	be_store(p + 2, 2, id->optimal_granularity);
 	be_store(p + 4, 4, d->max_transfer);
 	be_store(p + 8, 4, min(id->optimal_length, d->max_transfer));

@@ -14,6 +14,7 @@ static void part_init(struct lu *lu, unsigned i)
 	p->reactor = lu->reactors[i];
 	p->view = lu->view;
 	list_init(&p->itls);
+	list_init(&p->parked);
 }
 
 struct lu *lu_create(const char *name, const struct device_server *ds, struct store *store,
@@ -40,6 +41,7 @@ struct lu *lu_create(const char *name, const struct device_server *ds, struct st
 	pr_init(&lu->pr);
 	list_init(&lu->itls);
 	list_init(&lu->tx_queue);
+	list_init(&lu->guard_queue);
 	list_init(&lu->all);
 	for (unsigned i = 0; i < nreactors; i++)
 		part_init(lu, i);

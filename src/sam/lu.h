@@ -65,6 +65,7 @@ struct lu_view {
 	struct lu_mode mode, default_mode;
 	bool readonly; /* by configuration or store */
 	bool sticky_error; /* the store lost writes; only an operator clears it */
+	bool guarded; /* a command holds the write guard (guard.h) */
 };
 
 /* Counters of an LU on one reactor: single writer, read relaxed by any thread. */
@@ -81,7 +82,10 @@ struct lu_part {
 	bool fenced; /* a reset drains: new commands find the LU becoming ready */
 	/* one message each way suffices: transactions run one at a time */
 	struct msg apply_msg, ack_msg;
-	unsigned undrained; /* itls the current transaction still waits for */
+	unsigned undrained; /* what the current transaction still waits for: itls, writes */
+	unsigned writes; /* write requests with the store */
+	bool guard_waits; /* the current transaction waits until writes is 0 */
+	struct list parked; /* scsi_cmd.park_link: writes that wait for the guard */
 };
 
 /* The command set of an LU: tables and hooks. Supplied by cmdset, called by sam. */
@@ -114,6 +118,7 @@ struct lu {
 	struct itl *spc2_holder; /* RESERVE(6), SPC-2 7.21 */
 	struct list itls; /* itl.home.link */
 	struct list tx_queue;
+	struct list guard_queue; /* transactions that wait for the write guard */
 	struct lu_tx *tx; /* the one that runs */
 	unsigned unacked;
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "sam/guard.h"
 #include "sam/taskset.h"
 #include "sam/transport.h"
 
@@ -49,6 +50,7 @@ void cmd_init(struct scsi_cmd *cmd, struct it_nexus *n, const uint8_t lun[8], ui
 	memcpy(cmd->cdb, cdb, min(cdb_len, (unsigned)CDB_MAX));
 	list_init(&cmd->task_link);
 	list_init(&cmd->waiter.link);
+	list_init(&cmd->park_link);
 	cmd->tx.apply = NULL;
 }
 
@@ -119,6 +121,10 @@ void cmd_complete(struct scsi_cmd *cmd, enum verdict v)
 	bool in_task_set = cmd->state == CMD_ENABLED || cmd->state == CMD_DORMANT;
 
 	cmd->verdict = cmd->abort ? cmd->abort : v;
+	if (unlikely(cmd->guard)) {
+		cmd_unguard(cmd);
+		return;
+	}
 	cmd->wait = WAIT_NONE;
 	if (cmd->buf) {
 		buf_put(cmd->buf);
@@ -327,6 +333,10 @@ void cmd_abort(struct scsi_cmd *cmd, enum verdict v)
 		break;
 	case WAIT_TX:
 		lu_tx_cancel(&cmd->tx);
+		break;
+	case WAIT_GUARD:
+		list_del(&cmd->park_link);
+		cmd_complete(cmd, v);
 		break;
 	default: /* its handler is running and will come to cmd_complete() */
 		break;

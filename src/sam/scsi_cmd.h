@@ -39,7 +39,14 @@ enum cmd_state {
 	CMD_DONE, /* finished; the transport's again */
 };
 
-enum cmd_wait { WAIT_NONE, WAIT_DATA_OUT, WAIT_BUFFER, WAIT_TX };
+enum cmd_wait {
+	WAIT_NONE,
+	WAIT_DATA_OUT,
+	WAIT_BUFFER,
+	WAIT_TX, /* for a transaction of its own */
+	WAIT_GUARD, /* a write that waits for the LU's write guard */
+	WAIT_END, /* its outcome is settled: the guard is being given back */
+};
 
 enum residual { RESID_NONE, RESID_UNDERFLOW, RESID_OVERFLOW };
 
@@ -68,6 +75,9 @@ struct scsi_cmd {
 	struct list task_link; /* in itl->tasks */
 	struct hash_node by_tag; /* in nexus->tags */
 	struct buf_waiter waiter; /* WAIT_BUFFER */
+	bool guard; /* holds the LU's write guard */
+	struct list park_link; /* WAIT_GUARD: in part->parked */
+	void (*go)(struct scsi_cmd *cmd); /* WAIT_GUARD: what runs when the guard is free */
 	/* the handler's continuation: what runs when what it waits for is there */
 	void (*next)(struct scsi_cmd *cmd);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sam/transaction.h"
 
+#include "sam/guard.h"
 #include "sam/it_nexus.h"
 #include "sam/scsi_cmd.h"
 
@@ -47,10 +48,13 @@ static void part_ack(struct lu_part *part)
 
 static void itl_drained(struct drain *d)
 {
-	struct itl *itl = container_of(d, struct itl, tx_drain);
+	lu_part_drained(container_of(d, struct itl, tx_drain)->part);
+}
 
-	if (!--itl->part->undrained)
-		part_ack(itl->part);
+void lu_part_drained(struct lu_part *part)
+{
+	if (!--part->undrained)
+		part_ack(part);
 }
 
 /* Take over what the home decided about @itl. */
@@ -70,6 +74,7 @@ static void part_apply(struct msg *m)
 {
 	struct lu_part *part = container_of(m, struct lu_part, apply_msg);
 	struct lu_tx *tx = part->lu->tx;
+	bool was_guarded = part->view.guarded;
 	struct itl *itl;
 
 	part->view = part->lu->view;
@@ -79,7 +84,7 @@ static void part_apply(struct msg *m)
 		tx->apply(tx, part);
 
 	/* fence: nothing that is aborted is enabled any more */
-	part->undrained = 1;
+	part->undrained = 1u + part_guard_waits(part, was_guarded);
 	list_for_each(itl, &part->itls, part_link) {
 		if (!itl->home.abort)
 			continue;
@@ -91,8 +96,9 @@ static void part_apply(struct msg *m)
 	list_for_each(itl, &part->itls, part_link)
 		if (itl->home.abort)
 			itl_drain(itl, &itl->tx_drain, itl_drained);
-	if (!--part->undrained)
-		part_ack(part);
+	if (was_guarded && !part->view.guarded)
+		part_unpark(part);
+	lu_part_drained(part);
 }
 
 static void tx_publish(struct lu *lu)
@@ -115,7 +121,10 @@ static void tx_next(struct lu *lu)
 			tx_publish(lu);
 			return;
 		}
-		tx_answer(lu);
+		if (tx->parked)
+			lu->tx = NULL;
+		else
+			tx_answer(lu);
 	}
 }
 
@@ -132,10 +141,27 @@ void lu_tx_run(struct lu *lu, struct lu_tx *tx)
 	tx->lu = lu;
 	tx->origin = reactor_self();
 	tx->verdict = V_GOOD;
+	tx->parked = false;
 	tx->sense = (struct sense_info){ 0 };
 	atomic_store_explicit(&tx->cancelled, false, memory_order_relaxed);
 	list_init(&tx->link);
 	reactor_post(lu->home, &tx->msg, tx_arrived);
+}
+
+void lu_tx_park(struct lu_tx *tx, struct list *queue)
+{
+	tx->parked = true;
+	list_add(queue, &tx->link);
+}
+
+void lu_tx_unpark(struct lu *lu, struct list *queue)
+{
+	struct lu_tx *tx;
+
+	list_for_each(tx, queue, link)
+		tx->parked = false;
+	list_splice(queue, &lu->tx_queue);
+	list_splice(&lu->tx_queue, queue);
 }
 
 void lu_tx_cancel(struct lu_tx *tx)

@@ -39,6 +39,7 @@ struct lu_tx {
 	atomic_bool cancelled;
 
 	/* the transaction's own */
+	bool parked;
 	struct lu *lu;
 	struct reactor *origin;
 	struct msg msg;
@@ -63,6 +64,14 @@ void lu_tell_others(struct lu *lu, const struct itl *except, enum ua ua);
 void lu_abort(struct itl *itl, const struct itl *by);
 /* Recompute itl->home.conflicts of every nexus from lu->pr and lu->spc2_holder. */
 void lu_reservations_changed(struct lu *lu);
+
+/* Put @tx, the running one, aside: decide returns false and it is not answered yet. */
+void lu_tx_park(struct lu_tx *tx, struct list *queue);
+/* Whoever is parked in @queue is decided anew, after the running transaction. */
+void lu_tx_unpark(struct lu *lu, struct list *queue);
+
+/* On a reactor: one thing less that the running transaction waits for there. */
+void lu_part_drained(struct lu_part *part);
 
 /* Reset: decide functions for the logical unit reset condition (SAM-6 6.3.3). tx->itl: who asked. */
 bool lu_reset_decide(struct lu_tx *tx);
