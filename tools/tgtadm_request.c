@@ -314,7 +314,8 @@ static json_t *sessions_with(const struct args *a, int fd, int *status)
 	}
 	if (session && connection)
 		return sessions;
-	*status = refuse(session ? "no-connection" : "no-session", "");
+	*status = session ? refuse("no-connection", "the session has another connection") :
+			    refuse("no-session", "the target has no such session");
 	json_decref(sessions);
 	return NULL;
 }

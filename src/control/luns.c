@@ -150,6 +150,11 @@ void verb_lun_update(struct call *c)
 		call_fail(c, err == -EOPNOTSUPP ? FAIL_UNSUPPORTED : FAIL_INVALID, &e);
 		return;
 	}
+	if (!u->bstype && (ch.nedits || ch.has_d_sense || ch.has_readonly || ch.has_online)) {
+		call_failf(c, FAIL_INVALID, -EINVAL,
+			   "LUN 0 is the controller: only its identity can be changed");
+		return;
+	}
 	if (call_bool(c, "clear_error", false) && u->store)
 		store_clear_error(u->store);
 	if (unit_update(u, &ch, updated, c))
