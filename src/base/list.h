@@ -84,16 +84,20 @@ static inline bool list_linked(const struct list *n)
 #define list_first(head, type, member) \
 	(list_empty(head) ? NULL : list_entry((head)->next, type, member))
 
+/* The node of @pos, which may also be what list_entry() makes of a head: no object of that type. */
+#define list_node(pos, member) \
+	((struct list *)((char *)(pos) + offsetof(__typeof__(*(pos)), member)))
+
 #define list_for_each(pos, head, member) \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member); \
-	     &pos->member != (head); \
-	     pos = list_entry(pos->member.next, __typeof__(*pos), member))
+	     list_node(pos, member) != (head); \
+	     pos = list_entry(list_node(pos, member)->next, __typeof__(*pos), member))
 
 /* As list_for_each(), and @pos may be taken out or freed within. */
 #define list_for_each_safe(pos, tmp, head, member) \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member), \
-	     tmp = list_entry(pos->member.next, __typeof__(*pos), member); \
-	     &pos->member != (head); \
-	     pos = tmp, tmp = list_entry(tmp->member.next, __typeof__(*pos), member))
+	     tmp = list_entry(list_node(pos, member)->next, __typeof__(*pos), member); \
+	     list_node(pos, member) != (head); \
+	     pos = tmp, tmp = list_entry(list_node(tmp, member)->next, __typeof__(*pos), member))
 
 #endif

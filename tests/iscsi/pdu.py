@@ -519,7 +519,8 @@ class Session:
         self.conn.data_digest = collected.get("DataDigest", "None") == "CRC32C"
 
         def number(key, default):
-            return int(collected.get(key, keys.get(key) or default))
+            value = collected.get(key, keys.get(key) or default)
+            return default if value == "Irrelevant" else int(value)
         self.max_send = int(collected.get("MaxRecvDataSegmentLength", 8192))  # what the target receives
         self.first_burst = number("FirstBurstLength", 65536)
         self.max_burst = number("MaxBurstLength", 262144)

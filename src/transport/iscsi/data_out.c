@@ -345,8 +345,6 @@ static const char *data_out_fault(const struct iscsi_task *t, const struct pdu_d
 		return "a Data-Out out of order, or twice";
 	if (off > end || len > end - off)
 		return "a Data-Out beyond what was asked for";
-	if (be32_get(h->data_sn) != t->out_sn)
-		return "a Data-Out with a wrong DataSN";
 	return NULL;
 }
 
@@ -411,13 +409,15 @@ void data_out_arrived(struct iscsi_conn *c, const union pdu *p, uint32_t len, bo
 	struct iscsi_task *t = session_task(c->session, be32_get(h->itt));
 
 	t->received += len;
-	t->out_sn++;
 	if (unlikely(!digest_ok)) {
 		part_count(c->part, digest_errors, 1);
 		request_reject(c, p, REJECT_DATA_DIGEST);
-		if (!fail(c, &t, V_PROTOCOL_CRC_ERROR))
-			return;
 	}
+	/* RFC 7143 7.9: a wrong DataSN means that a PDU was lost, as by a digest error */
+	if (unlikely(!digest_ok || be32_get(h->data_sn) != t->out_sn) &&
+	    !fail(c, &t, V_PROTOCOL_CRC_ERROR))
+		return;
+	t->out_sn++;
 	if (h->flags & PDU_FINAL) {
 		bool whole = sequence_end(c, t, h);
 

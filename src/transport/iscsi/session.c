@@ -174,18 +174,19 @@ enum cmd_sn_place session_place(const struct iscsi_session *s, uint32_t cmd_sn, 
 
 bool session_hold(struct iscsi_session *s, struct iscsi_task *t)
 {
-	struct iscsi_task *before;
+	struct list *next;
 
 	if (s->held_bytes + t->payload_len > HELD_DATA_MAX)
 		return false;
-	list_for_each(before, &s->held, held) {
-		if (before->cmd_sn == t->cmd_sn)
+	for (next = s->held.next; next != &s->held; next = next->next) {
+		uint32_t sn = list_entry(next, struct iscsi_task, held)->cmd_sn;
+
+		if (sn == t->cmd_sn)
 			return false;
-		if (serial_lt(t->cmd_sn, before->cmd_sn))
+		if (serial_lt(t->cmd_sn, sn))
 			break;
 	}
-	/* before the first with a higher CmdSN: list_add() puts at the end of the ring it is given */
-	list_add(&before->held, &t->held);
+	list_insert(&t->held, next->prev, next);
 	s->held_bytes += t->payload_len;
 	return true;
 }

@@ -38,7 +38,9 @@ struct iscsi_session {
 	/* CmdSN window */
 	uint32_t exp_cmd_sn, max_cmd_sn;
 	unsigned depth, depth_max; /* commands that may be under way */
-	unsigned active, peak; /* not immediate ones under way; most since the last sweep */
+	unsigned active; /* not immediate ones under way */
+	unsigned batch; /* commands since the last send: answered or not, the initiator waits */
+	unsigned peak; /* most of both since the last sweep */
 	unsigned immediate; /* immediate ones under way */
 	size_t unit; /* bytes of memory that a credit promises */
 	size_t reserved; /* bytes */

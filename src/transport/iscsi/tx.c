@@ -222,6 +222,8 @@ static void tx_send(struct iscsi_conn *c)
 	if (!k || io_pending(&tx->op) || c->state == CONN_CLOSING)
 		return;
 	later_cancel(&tx->later);
+	if (c->session)
+		c->session->batch = 0;
 	tx->inflight = k->n - k->first;
 	tx->msg = (struct msghdr){ .msg_iov = &k->iov[k->first], .msg_iovlen = tx->inflight };
 	tx->op.done = sent;
