@@ -324,12 +324,13 @@ void bufpool_wake(struct bufpool *p)
 
 void buf_put(struct buf *buf)
 {
-	struct node *n = container_of(buf, struct node, buf);
+	struct node *n;
 	struct block *b;
 	struct bufpool *p;
 
 	if (!buf || --buf->users)
 		return;
+	n = container_of(buf, struct node, buf);
 	b = n->block;
 	p = buf->pool;
 	hide(buf->data, buf->size);
