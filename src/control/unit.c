@@ -89,15 +89,19 @@ static void flush_posted(struct msg *m)
 {
 	struct unit *u = container_of(m, struct unit, flush_msg);
 
-	store_submit(u->store, u->flush_io);
+	if (u->flushes)
+		store_submit(u->store, u->flush_io);
+	else
+		reactor_post(u->control->self, &u->flush_msg, flush_answered);
 }
 
+/*
+ * Always by way of the home: a transaction answers before its home is through with the LU,
+ * so only what comes back from there after it may free the LU.
+ */
 static void flush_store(struct unit *u)
 {
-	if (!u->store || store_limits(u->store)->readonly || store_has_error(u->store)) {
-		close_store(u);
-		return;
-	}
+	u->flushes = u->store && !store_limits(u->store)->readonly && !store_has_error(u->store);
 	reactor_post(u->lu->home, &u->flush_msg, flush_posted);
 }
 

@@ -71,6 +71,7 @@ struct unit {
 	void (*removed)(void *arg);
 	void *removed_arg;
 	struct msg flush_msg;
+	bool flushes;
 	struct store_io *flush_io;
 };
 
