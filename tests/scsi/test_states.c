@@ -60,7 +60,7 @@ static void request_sense_takes_the_unit_attention_as_data(void **state)
 	assert_int_equal(b[0], 0x70);
 	assert_int_equal(b[2], SK_UNIT_ATTENTION);
 	assert_int_equal(b[12], 0x29);
-	assert_int_equal(b[13], 0x01);
+	assert_int_equal(b[13], verdict_rows[V_UA_POWER_ON].ascq);
 	good(tur(s));
 }
 
