@@ -100,8 +100,10 @@ def the_window_grows_with_use(lab):
     assert width >= 1
     for _ in range(8):
         n = (s.maxcmdsn - s.cmdsn + 1) & 0xFFFFFFFF
-        s.finish(*[s.send_command(TUR, 1) for _ in range(n)])
-    assert s.maxcmdsn - s.cmdsn + 1 > width
+        burst = [pdu.scsi_command(TUR, 1, s.itt(), s.take_cmdsn(), s.expstatsn) for _ in range(n)]
+        s.conn.send(*burst)
+        s.finish(*[p.itt for p in burst])
+    assert s.maxcmdsn - s.cmdsn + 1 >= 8 * width
 
 
 @test
