@@ -11,11 +11,8 @@ SUITE = re.compile(r"^Suite: (\S+)")
 TEST = re.compile(r"^  Test: (.+?) \.\.\.(.*)$")
 SKIPPED = re.compile(r"\[SKIPPED\]\s*(.*)")
 
-# Tests whose expectation contradicts a clause: name -> why. One that passes all the same is taken off this list.
-CONTRADICTS = {
-    "MultipathIO.CompareAndWriteAsync": "COMPARE AND WRITE is optional (SBC-4 table 33) and not offered; the test does "
-                                        "not look, as its others do",
-}
+# Tests whose expectation contradicts a clause: name -> clause. One that passes all the same is taken off this list.
+CONTRADICTS = {}
 
 
 def parse(text):
