@@ -134,7 +134,7 @@ void tx_end(struct iscsi_conn *c, union pdu *p, uint32_t len)
 	uint32_t total = seal_header(c, p, len);
 
 	if (len) {
-		uint8_t *data = p->bytes + total;
+		uint8_t *data = (uint8_t *)p + total; /* in the same chunk, tx_begin() saw to it */
 
 		total += len + seal_data(c, data + len, data, len);
 	}
