@@ -5,8 +5,6 @@
 #include "sam/it_nexus.h"
 #include "sam/scsi_cmd.h"
 
-static void tx_next(struct lu *lu);
-
 static void tx_answered(struct msg *m)
 {
 	struct lu_tx *tx = container_of(m, struct lu_tx, msg);
@@ -14,20 +12,14 @@ static void tx_answered(struct msg *m)
 	tx->done(tx);
 }
 
-/* The running transaction is through: its asker hears, the next one begins. */
-static void tx_answer(struct lu *lu)
-{
-	struct lu_tx *tx = lu->tx;
-
-	lu->tx = NULL;
-	reactor_post(tx->origin, &tx->msg, tx_answered);
-}
+static void tx_next(struct lu *lu, struct lu_tx *ended);
 
 /* Home: a reactor has applied and drained. */
 static void part_acked(struct msg *m)
 {
 	struct lu_part *part = container_of(m, struct lu_part, ack_msg);
 	struct lu *lu = part->lu;
+	struct lu_tx *ended = lu->tx;
 	struct itl *itl;
 
 	if (--lu->unacked)
@@ -36,8 +28,8 @@ static void part_acked(struct msg *m)
 		itl->home.ua = 0;
 		itl->home.abort = 0;
 	}
-	tx_answer(lu);
-	tx_next(lu);
+	lu->tx = NULL;
+	tx_next(lu, ended);
 }
 
 static void part_ack(struct lu_part *part)
@@ -108,23 +100,45 @@ static void tx_publish(struct lu *lu)
 		reactor_post(lu->part[i].reactor, &lu->part[i].apply_msg, part_apply);
 }
 
-static void tx_next(struct lu *lu)
+/* Decide @tx. True if it is over: refused, or cancelled before. */
+static bool tx_begin(struct lu *lu, struct lu_tx *tx)
 {
-	struct lu_tx *tx;
+	lu->tx = tx;
+	if (atomic_load_explicit(&tx->cancelled, memory_order_relaxed)) {
+		tx->verdict = V_TASK_ABORTED;
+	} else if (tx->decide(tx)) {
+		tx_publish(lu);
+		return false;
+	}
+	lu->tx = NULL;
+	return !tx->parked;
+}
 
-	while (!lu->tx && (tx = list_first(&lu->tx_queue, struct lu_tx, link))) {
-		list_del(&tx->link);
-		lu->tx = tx;
-		if (atomic_load_explicit(&tx->cancelled, memory_order_relaxed))
-			tx->verdict = V_TASK_ABORTED;
-		else if (tx->decide(tx)) {
-			tx_publish(lu);
-			return;
+/*
+ * Begin what waits, then tell the askers of @ended (may be NULL) and of what
+ * ended at once. An answer is the last thing: the asker may free the LU.
+ */
+static void tx_next(struct lu *lu, struct lu_tx *ended)
+{
+	struct msg *over = NULL, **end = &over, *m;
+	struct list *l;
+
+	if (ended) {
+		*end = &ended->msg;
+		end = &ended->msg.next;
+	}
+	while (!lu->tx && (l = list_pop(&lu->tx_queue))) {
+		struct lu_tx *tx = list_entry(l, struct lu_tx, link);
+
+		if (tx_begin(lu, tx)) {
+			*end = &tx->msg;
+			end = &tx->msg.next;
 		}
-		if (tx->parked)
-			lu->tx = NULL;
-		else
-			tx_answer(lu);
+	}
+	*end = NULL;
+	while ((m = over)) {
+		over = m->next;
+		reactor_post(container_of(m, struct lu_tx, msg)->origin, m, tx_answered);
 	}
 }
 
@@ -133,7 +147,7 @@ static void tx_arrived(struct msg *m)
 	struct lu_tx *tx = container_of(m, struct lu_tx, msg);
 
 	list_add(&tx->lu->tx_queue, &tx->link);
-	tx_next(tx->lu);
+	tx_next(tx->lu, NULL);
 }
 
 void lu_tx_run(struct lu *lu, struct lu_tx *tx)
