@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* What answers for a LUN behind which there is nothing (SPC-5 6.7.2, SAM-6 4.7.3). */
+/* What answers for a LUN behind which there is nothing (SPC-5, SAM-6 4.7.3). */
 #include "cmdset/cmdset.h"
 #include "cmdset/disk.h"
 #include "cmdset/internal.h"

@@ -33,7 +33,7 @@ bool disk_supports(const struct lu_ident *ident, const struct op *op)
 	return ident->thin || op->exec != sbc_unmap;
 }
 
-/* SPC-5 6.13: mode parameters without a saved value become the defaults. */
+/* SPC-5: mode parameters without a saved value become the defaults. */
 void disk_reset(struct lu *lu)
 {
 	lu->view.mode = lu->view.default_mode;
@@ -47,11 +47,14 @@ void disk_fini(struct lu *lu)
 static int check(const struct lu_config *c, const struct store_limits *l, struct err *e)
 {
 	if (!is_pow2(c->block_size) || c->block_size < 512 || c->block_size > 4096)
-		return err_set(e, -EINVAL, "%s: block size %u: 512, 1024, 2048 and 4096 are possible",
-			       c->name, c->block_size);
+		return err_set(e, -EINVAL,
+			       "%s: block size %u: 512, 1024, 2048 and 4096 are possible", c->name,
+			       c->block_size);
 	if (l->block && c->block_size % l->block)
-		return err_set(e, -EINVAL, "%s: block size %u: the store works in units of %u bytes, "
-			       "give a multiple", c->name, c->block_size, l->block);
+		return err_set(e, -EINVAL,
+			       "%s: block size %u: the store works in units of %u bytes, "
+			       "give a multiple",
+			       c->name, c->block_size, l->block);
 	if (l->size < c->block_size)
 		return err_set(e, -EINVAL, "%s: the store has %llu bytes, less than one block of %u",
 			       c->name, (unsigned long long)l->size, c->block_size);
@@ -94,8 +97,9 @@ struct lu *disk_create(const struct lu_config *c, struct err *e)
 	if (check(c, l, e))
 		return NULL;
 	d = disk_new(c, l);
-	lu = d ? lu_create(c->name, &disk_server, c->store, c->block_size, c->reactors, c->nreactors,
-			   c->home, &view) : NULL;
+	lu = d ? lu_create(c->name, &disk_server, c->store, c->block_size, c->reactors,
+			   c->nreactors, c->home, &view)
+	       : NULL;
 	if (!lu) {
 		free(d);
 		err_set(e, -ENOMEM, "%s: no memory for a logical unit", c->name);

@@ -59,19 +59,19 @@ extern const struct op_table sbc_table;
 
 /* clang-format off */
 #define ROW_TEST_UNIT_READY { \
-	.name = "TEST UNIT READY", .clause = "SPC-5 6.52", .opcode = 0x00, .sa = OP_NO_SA, \
+	.name = "TEST UNIT READY", .clause = "SPC-5", .opcode = 0x00, .sa = OP_NO_SA, \
 	.cdb_len = 6, .dir = DIR_NONE, .flags = OP_RSV_SPC2, .timeout = 10, \
 	.exec = spc_test_unit_ready }
 #define ROW_REQUEST_SENSE { \
-	.name = "REQUEST SENSE", .clause = "SPC-5 6.44", .opcode = 0x03, .sa = OP_NO_SA, \
+	.name = "REQUEST SENSE", .clause = "SPC-5", .opcode = 0x03, .sa = OP_NO_SA, \
 	.cdb_len = 6, .dir = DIR_IN, .flags = OP_PASS_UA | OP_PASS_NOT_READY | OP_NO_TASK_SET, \
 	.timeout = 10, FIELDS(request_sense_fields), .exec = spc_request_sense }
 #define ROW_INQUIRY { \
-	.name = "INQUIRY", .clause = "SPC-5 6.7", .opcode = 0x12, .sa = OP_NO_SA, \
+	.name = "INQUIRY", .clause = "SPC-5", .opcode = 0x12, .sa = OP_NO_SA, \
 	.cdb_len = 6, .dir = DIR_IN, .flags = OP_PASS_UA | OP_PASS_NOT_READY | OP_NO_TASK_SET, \
 	.timeout = 10, FIELDS(inquiry_fields), .exec = spc_inquiry }
 #define ROW_REPORT_LUNS { \
-	.name = "REPORT LUNS", .clause = "SPC-5 6.38", .opcode = 0xa0, .sa = OP_NO_SA, \
+	.name = "REPORT LUNS", .clause = "SPC-5", .opcode = 0xa0, .sa = OP_NO_SA, \
 	.cdb_len = 12, .dir = DIR_IN, .flags = OP_PASS_UA | OP_PASS_NOT_READY | OP_NO_TASK_SET, \
 	.timeout = 10, FIELDS(report_luns_fields), .exec = spc_report_luns }
 /* clang-format on */

@@ -38,8 +38,10 @@ static enum verdict store_verdict(struct scsi_cmd *cmd)
 	case -EIO:
 	case -EBADMSG:
 	case -ETIMEDOUT:
-		return cmd_information(cmd, io->verb == STORE_READ || io->verb == STORE_EXTENTS ?
-					       V_READ_ERROR : V_WRITE_ERROR,
+		return cmd_information(cmd,
+				       io->verb == STORE_READ || io->verb == STORE_EXTENTS
+					       ? V_READ_ERROR
+					       : V_WRITE_ERROR,
 				       io->where >> cmd->lu->block_shift);
 	case -ENOSPC:
 	case -EDQUOT:
@@ -64,7 +66,7 @@ static void store_ended(struct store_io *io)
 		cmd_write_end(cmd);
 	if (!cmd_release(cmd))
 		return;
-	/* SBC-4 4.7.3.4: unmapping is a request that the device server may leave */
+	/* SBC-4: unmapping is a request that the device server may leave */
 	if (likely(!io->err) || (io->err == -EOPNOTSUPP && io->verb == STORE_DISCARD))
 		cmd->next(cmd);
 	else

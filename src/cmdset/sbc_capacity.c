@@ -2,7 +2,7 @@
 /* How large the medium is, and what of it is mapped. */
 #include "cmdset/internal.h"
 
-/* ---- READ CAPACITY (SBC-4 5.17, 5.18) -------------------------------------------- */
+/* ---- READ CAPACITY (SBC-4) -------------------------------------------- */
 
 static uint32_t fill_capacity10(struct scsi_cmd *cmd, uint8_t *p)
 {
@@ -37,7 +37,7 @@ enum verdict sbc_read_capacity16(struct scsi_cmd *cmd)
 	return cmd_answer(cmd, 32, fill_capacity16);
 }
 
-/* ---- GET LBA STATUS (SBC-4 5.6) ---------------------------------------------------- */
+/* ---- GET LBA STATUS (SBC-4) ---------------------------------------------------- */
 
 #define STATUS_HEADER 8
 #define STATUS_DESCRIPTOR 16

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * COMPARE AND WRITE (SBC-4 5.3): data and buffer first, then the LU's write
+ * COMPARE AND WRITE (SBC-4): data and buffer first, then the LU's write
  * guard, then read, compare and write without interruption.
  *
  *	cmd->word[0]   bytes to compare, and as many to write

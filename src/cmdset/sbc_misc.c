@@ -9,7 +9,7 @@ static void ended(struct scsi_cmd *cmd)
 }
 
 /*
- * SBC-4 5.33, 5.34. The store knows no ranges: all that is volatile is written. IMMED=1
+ * SBC-4. The store knows no ranges: all that is volatile is written. IMMED=1
  * is answered after the flush as well, when its outcome is known.
  */
 enum verdict sbc_sync_cache(struct scsi_cmd *cmd)
@@ -22,7 +22,7 @@ enum verdict sbc_sync_cache(struct scsi_cmd *cmd)
 	return V_PENDING;
 }
 
-/* ---- PREVENT ALLOW MEDIUM REMOVAL (SBC-4 5.14) ------------------------------------- */
+/* ---- PREVENT ALLOW MEDIUM REMOVAL (SBC-4) ------------------------------------- */
 
 bool disk_removal_prevented(const struct lu *lu)
 {
@@ -45,14 +45,14 @@ enum verdict sbc_prevent_allow(struct scsi_cmd *cmd)
 {
 	if (cmd->args.prevent > 1)
 		return bad_field(cmd, prevent);
-	/* SPC-5 table 50: preventing conflicts with any reservation of another, allowing with none */
+	/* by SPC-5 preventing conflicts with any reservation of another, allowing with none */
 	if (cmd->args.prevent && cmd->itl->conflicts)
 		return V_RESERVATION_CONFLICT;
 	cmd->tx.decide = prevent_decide;
 	return cmd_run_tx(cmd);
 }
 
-/* ---- START STOP UNIT (SBC-4 5.31) --------------------------------------------------- */
+/* ---- START STOP UNIT (SBC-4) --------------------------------------------------- */
 
 /* Only what stopped it may start it: a store that is gone does not come back so. */
 static bool is_out(const struct lu *lu)
@@ -92,7 +92,8 @@ static bool start(struct lu_tx *tx, bool load)
 {
 	struct lu *lu = tx->lu;
 
-	if (lu->view.state == LU_NOT_READY && !(is_out(lu) && (load || lu->view.why != V_NO_MEDIUM))) {
+	if (lu->view.state == LU_NOT_READY &&
+	    !(is_out(lu) && (load || lu->view.why != V_NO_MEDIUM))) {
 		tx->verdict = lu->view.why;
 		return false;
 	}
@@ -134,11 +135,11 @@ enum verdict sbc_start_stop(struct scsi_cmd *cmd)
 	const struct cdb_args *args = &cmd->args;
 
 	if (args->power_condition || args->pc_modifier)
-		return args->power_condition ? bad_field(cmd, power_condition) :
-					       bad_field(cmd, pc_modifier);
+		return args->power_condition ? bad_field(cmd, power_condition)
+					     : bad_field(cmd, pc_modifier);
 	if (args->loej && !ident_of(cmd)->removable)
 		return bad_field(cmd, loej);
-	/* SBC-4 table 13: START=1 conflicts with no persistent reservation, START=0 with any */
+	/* by SBC-4 START=1 conflicts with no persistent reservation, START=0 with any */
 	if (cmd->itl->conflicts & (args->start ? OP_RSV_SPC2 : OP_RSV_MASK))
 		return V_RESERVATION_CONFLICT;
 	/* what is volatile is written before the unit stops */

@@ -2,7 +2,7 @@
 /* READ and WRITE of all lengths: pieces of a buffer, or of what the transport brings. */
 #include "cmdset/internal.h"
 
-#define READ6_ZERO 256 /* SBC-4 5.13: a TRANSFER LENGTH of zero in READ(6) and WRITE(6) */
+#define READ6_ZERO 256 /* SBC-4: a TRANSFER LENGTH of zero in READ(6) and WRITE(6) */
 
 /*
  * What READ and WRITE have in common. Leaves in cmd->lba where it starts and in
@@ -32,7 +32,7 @@ static uint64_t position(const struct scsi_cmd *cmd)
 	return to_bytes(cmd, cmd->lba) + cmd->offset;
 }
 
-/* ---- READ (SBC-4 5.13 to 5.16) ------------------------------------------------- */
+/* ---- READ (SBC-4) ------------------------------------------------- */
 
 static void read_have_buf(struct scsi_cmd *cmd);
 
@@ -77,7 +77,7 @@ enum verdict sbc_read(struct scsi_cmd *cmd)
 		return v;
 	if (unlikely(!cmd->transfer))
 		return V_GOOD;
-	/* SBC-4 4.15.3: FUA reads the medium, so what is newer must get there before */
+	/* SBC-4: FUA reads the medium, so what is newer must get there before */
 	if (unlikely(cmd->args.fua) && view_of(cmd)->mode.wce)
 		cmd_flush(cmd, read_next);
 	else
@@ -85,7 +85,7 @@ enum verdict sbc_read(struct scsi_cmd *cmd)
 	return V_PENDING;
 }
 
-/* ---- WRITE (SBC-4 5.39 to 5.42) ------------------------------------------------ */
+/* ---- WRITE (SBC-4) ------------------------------------------------ */
 
 static void write_have_data(struct scsi_cmd *cmd);
 

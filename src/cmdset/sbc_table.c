@@ -124,7 +124,7 @@ static const struct cdb_field lba_status_fields[] = {
 	FIELD("REPORT TYPE", 14, 7, 8, report_type),
 };
 
-/* The reservation classes are those of SBC-4 table 13. */
+/* The reservation classes are those of the conflict table of SBC-4. */
 #define ROW_READ(name_, clause_, opcode_, len_, fields_) { \
 	.name = name_, .clause = clause_, .opcode = opcode_, .sa = OP_NO_SA, .cdb_len = len_, \
 	.dir = DIR_IN, .flags = OP_RSV_SPC2 | OP_RSV_READ, .timeout = 30, FIELDS(fields_), \
@@ -147,41 +147,41 @@ static const struct cdb_field lba_status_fields[] = {
 	FIELDS(fields_), .exec = sbc_write_same }
 
 static struct op rows[] = {
-	ROW_READ("READ(6)", "SPC-2, SBC-3 5.9", 0x08, 6, rw6_fields),
-	ROW_WRITE("WRITE(6)", "SPC-2, SBC-3 5.35", 0x0a, 6, rw6_fields),
-	{ .name = "START STOP UNIT", .clause = "SBC-4 5.31", .opcode = 0x1b, .sa = OP_NO_SA,
+	ROW_READ("READ(6)", "SPC-2, SBC-3", 0x08, 6, rw6_fields),
+	ROW_WRITE("WRITE(6)", "SPC-2, SBC-3", 0x0a, 6, rw6_fields),
+	{ .name = "START STOP UNIT", .clause = "SBC-4", .opcode = 0x1b, .sa = OP_NO_SA,
 	  .cdb_len = 6, .dir = DIR_NONE, .flags = OP_PASS_NOT_READY, .timeout = 60,
 	  FIELDS(start_stop_fields), .exec = sbc_start_stop },
-	{ .name = "PREVENT ALLOW MEDIUM REMOVAL", .clause = "SBC-4 5.15", .opcode = 0x1e,
+	{ .name = "PREVENT ALLOW MEDIUM REMOVAL", .clause = "SBC-4", .opcode = 0x1e,
 	  .sa = OP_NO_SA, .cdb_len = 6, .dir = DIR_NONE, .flags = OP_PASS_NOT_READY, .timeout = 10,
 	  FIELDS(prevent_fields), .exec = sbc_prevent_allow },
-	{ .name = "READ CAPACITY(10)", .clause = "SBC-4 5.20", .opcode = 0x25, .sa = OP_NO_SA,
+	{ .name = "READ CAPACITY(10)", .clause = "SBC-4", .opcode = 0x25, .sa = OP_NO_SA,
 	  .cdb_len = 10, .dir = DIR_IN, .timeout = 10, .exec = sbc_read_capacity10 },
-	ROW_READ("READ(10)", "SBC-4 5.16", 0x28, 10, rw10_fields),
-	ROW_WRITE("WRITE(10)", "SBC-4 5.40", 0x2a, 10, rw10_fields),
-	ROW_VERIFY("VERIFY(10)", "SBC-4 5.36", 0x2f, 10, verify10_fields),
-	ROW_SYNC("SYNCHRONIZE CACHE(10)", "SBC-4 5.33", 0x35, 10, sync10_fields),
-	ROW_WRITE_SAME("WRITE SAME(10)", "SBC-4 5.50", 0x41, 10, write_same10_fields),
-	{ .name = "UNMAP", .clause = "SBC-4 5.35", .opcode = 0x42, .sa = OP_NO_SA, .cdb_len = 10,
+	ROW_READ("READ(10)", "SBC-4", 0x28, 10, rw10_fields),
+	ROW_WRITE("WRITE(10)", "SBC-4", 0x2a, 10, rw10_fields),
+	ROW_VERIFY("VERIFY(10)", "SBC-4", 0x2f, 10, verify10_fields),
+	ROW_SYNC("SYNCHRONIZE CACHE(10)", "SBC-4", 0x35, 10, sync10_fields),
+	ROW_WRITE_SAME("WRITE SAME(10)", "SBC-4", 0x41, 10, write_same10_fields),
+	{ .name = "UNMAP", .clause = "SBC-4", .opcode = 0x42, .sa = OP_NO_SA, .cdb_len = 10,
 	  .dir = DIR_OUT, .flags = OP_MEDIUM_WRITE | OP_RSV_SPC2 | OP_RSV_WRITE, .timeout = 60,
 	  FIELDS(unmap_fields), .exec = sbc_unmap },
-	ROW_READ("READ(16)", "SBC-4 5.18", 0x88, 16, rw16_fields),
-	{ .name = "COMPARE AND WRITE", .clause = "SBC-4 5.3", .opcode = 0x89, .sa = OP_NO_SA,
+	ROW_READ("READ(16)", "SBC-4", 0x88, 16, rw16_fields),
+	{ .name = "COMPARE AND WRITE", .clause = "SBC-4", .opcode = 0x89, .sa = OP_NO_SA,
 	  .cdb_len = 16, .dir = DIR_OUT, .flags = OP_MEDIUM_WRITE | OP_RSV_SPC2 | OP_RSV_WRITE,
 	  .timeout = 60, FIELDS(compare_fields), .exec = sbc_compare_and_write },
-	ROW_WRITE("WRITE(16)", "SBC-4 5.42", 0x8a, 16, rw16_fields),
-	ROW_VERIFY("VERIFY(16)", "SBC-4 5.38", 0x8f, 16, verify16_fields),
-	ROW_SYNC("SYNCHRONIZE CACHE(16)", "SBC-4 5.34", 0x91, 16, sync16_fields),
-	ROW_WRITE_SAME("WRITE SAME(16)", "SBC-4 5.51", 0x93, 16, write_same16_fields),
-	{ .name = "READ CAPACITY(16)", .clause = "SBC-4 5.21", .opcode = 0x9e, .sa = 0x10,
+	ROW_WRITE("WRITE(16)", "SBC-4", 0x8a, 16, rw16_fields),
+	ROW_VERIFY("VERIFY(16)", "SBC-4", 0x8f, 16, verify16_fields),
+	ROW_SYNC("SYNCHRONIZE CACHE(16)", "SBC-4", 0x91, 16, sync16_fields),
+	ROW_WRITE_SAME("WRITE SAME(16)", "SBC-4", 0x93, 16, write_same16_fields),
+	{ .name = "READ CAPACITY(16)", .clause = "SBC-4", .opcode = 0x9e, .sa = 0x10,
 	  .cdb_len = 16, .dir = DIR_IN, .timeout = 10, FIELDS(capacity16_fields),
 	  .exec = sbc_read_capacity16 },
-	{ .name = "GET LBA STATUS", .clause = "SBC-4 5.6", .opcode = 0x9e, .sa = 0x12,
+	{ .name = "GET LBA STATUS", .clause = "SBC-4", .opcode = 0x9e, .sa = 0x12,
 	  .cdb_len = 16, .dir = DIR_IN, .flags = OP_RSV_SPC2 | OP_RSV_READ, .timeout = 60,
 	  FIELDS(lba_status_fields), .exec = sbc_get_lba_status },
-	ROW_READ("READ(12)", "SBC-4 5.17", 0xa8, 12, rw12_fields),
-	ROW_WRITE("WRITE(12)", "SBC-4 5.41", 0xaa, 12, rw12_fields),
-	ROW_VERIFY("VERIFY(12)", "SBC-4 5.37", 0xaf, 12, verify12_fields),
+	ROW_READ("READ(12)", "SBC-4", 0xa8, 12, rw12_fields),
+	ROW_WRITE("WRITE(12)", "SBC-4", 0xaa, 12, rw12_fields),
+	ROW_VERIFY("VERIFY(12)", "SBC-4", 0xaf, 12, verify12_fields),
 };
 /* clang-format on */
 

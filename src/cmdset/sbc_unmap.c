@@ -2,7 +2,7 @@
 /* UNMAP and WRITE SAME. */
 #include "cmdset/internal.h"
 
-/* ---- UNMAP (SBC-4 5.35) ------------------------------------------------------------ */
+/* ---- UNMAP (SBC-4) ------------------------------------------------------------ */
 
 #define UNMAP_HEADER 8
 #define UNMAP_DESCRIPTOR 16
@@ -43,7 +43,8 @@ static enum verdict check_descriptors(struct scsi_cmd *cmd)
 		total += be_load(d + 8, 4);
 		if (total > disk_of(cmd)->max_unmap)
 			return cmd_invalid_param(cmd,
-						 (unsigned)(UNMAP_HEADER + i * UNMAP_DESCRIPTOR + 8), 7);
+						 (unsigned)(UNMAP_HEADER + i * UNMAP_DESCRIPTOR + 8),
+						 7);
 	}
 	return V_GOOD;
 }
@@ -79,7 +80,7 @@ enum verdict sbc_unmap(struct scsi_cmd *cmd)
 	return cmd_params(cmd, 1, unmap_have_list);
 }
 
-/* ---- WRITE SAME (SBC-4 5.43, 5.44) ------------------------------------------------- */
+/* ---- WRITE SAME (SBC-4) ------------------------------------------------- */
 
 static bool all_zero(const uint8_t *p, uint32_t n)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * VERIFY of all lengths (SBC-4 5.36 to 5.38): the medium is read in pieces of a
+ * VERIFY of all lengths (SBC-4): the medium is read in pieces of a
  * buffer; BYTCHK says what each piece is compared with.
  *
  *	cmd->lba, cmd->blocks   what is left to verify

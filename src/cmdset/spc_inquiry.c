@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* INQUIRY and the vital product data pages (SPC-5 6.7, 7.7; SBC-4 6.6). */
+/* INQUIRY and the vital product data pages (SPC-5, SBC-4). */
 #include <stdio.h>
 
 #include "cmdset/internal.h"
@@ -20,9 +20,9 @@ enum vpd_page {
 	VPD_PROVISIONING = 0xb2,
 };
 
-static const struct lu_ident blank_ident = {
-	.vendor = "IET", .product = "VIRTUAL-LUN", .revision = "0001"
-};
+static const struct lu_ident blank_ident = { .vendor = "IET",
+					     .product = "VIRTUAL-LUN",
+					     .revision = "0001" };
 
 const struct lu_ident *ident_of(const struct scsi_cmd *cmd)
 {
@@ -38,7 +38,7 @@ static uint8_t peripheral(const struct scsi_cmd *cmd)
 	return pdt == PDT_UNKNOWN ? QUALIFIER_NONE | PDT_UNKNOWN : (uint8_t)pdt;
 }
 
-/* Left-aligned ASCII, filled with blanks (SPC-5 4.3.1). What cannot be printed becomes a blank. */
+/* Left-aligned ASCII, filled with blanks (SPC-5). What cannot be printed becomes a blank. */
 static void put_ascii(uint8_t *p, size_t room, const char *s)
 {
 	size_t n = strnlen(s, room);
@@ -51,7 +51,7 @@ static void put_ascii(uint8_t *p, size_t room, const char *s)
 
 /* ---- standard INQUIRY data ------------------------------------------------------------- */
 
-/* SPC-5 table 145 */
+/* SPC-5, version descriptor values */
 enum version_descriptor {
 	VD_SAM5 = 0x00a0,
 	VD_SPC4 = 0x0460,
@@ -63,8 +63,7 @@ enum version_descriptor {
 
 static uint32_t fill_standard(struct scsi_cmd *cmd, uint8_t *p)
 {
-	static const uint16_t versions[] = { VD_SAM5, VD_ISCSI, VD_SPC4, VD_SPC5, VD_SBC3,
-					     VD_SBC4 };
+	static const uint16_t versions[] = { VD_SAM5, VD_ISCSI, VD_SPC4, VD_SPC5, VD_SBC3, VD_SBC4 };
 	const struct lu_ident *id = ident_of(cmd);
 	unsigned n = is_disk(cmd->lu) ? 6 : 4;
 
@@ -113,7 +112,7 @@ static uint8_t *put_designator(uint8_t *p, enum code_set code, unsigned what, co
 	return p + 4 + len;
 }
 
-/* SCSI name string (SPC-5 7.7.6.11): ended by zero bytes to a multiple of four. */
+/* SCSI name string (SPC-5): ended by zero bytes to a multiple of four. */
 static uint8_t *put_name(uint8_t *p, enum association assoc, const char *name)
 {
 	char s[256] = "";
@@ -154,7 +153,7 @@ static uint32_t vpd_identification(struct scsi_cmd *cmd, uint8_t *start)
 	return (uint32_t)(p - start);
 }
 
-/* SBC-4 6.6.4; @p is byte 4 of the page */
+/* SBC-4; @p is byte 4 of the page */
 static uint32_t vpd_block_limits(struct scsi_cmd *cmd, uint8_t *p)
 {
 	const struct lu_ident *id = ident_of(cmd);
@@ -208,7 +207,7 @@ static const struct {
 
 static bool has_page(const struct scsi_cmd *cmd, unsigned i)
 {
-	/* SPC-5 6.7.1: an LU that is not there has no product data */
+	/* SPC-5: an LU that is not there has no product data */
 	if (cmd->lu->ds->pdt == PDT_UNKNOWN)
 		return vpd_pages[i].code == VPD_SUPPORTED;
 	return !vpd_pages[i].disk || is_disk(cmd->lu);

@@ -8,7 +8,7 @@ enum verdict spc_test_unit_ready(struct scsi_cmd *cmd)
 	return V_GOOD;
 }
 
-/* ---- REQUEST SENSE (SPC-5 6.44) ------------------------------------------------------ */
+/* ---- REQUEST SENSE (SPC-5) ------------------------------------------------------ */
 
 static enum verdict pending_sense(struct scsi_cmd *cmd)
 {
@@ -31,7 +31,7 @@ enum verdict spc_request_sense(struct scsi_cmd *cmd)
 	return cmd_answer(cmd, SENSE_MAX, fill_sense);
 }
 
-/* ---- RESERVE(6), RELEASE(6): SPC-2 7.16, 7.21, and SPC-5 5.14.3 ------------------------ */
+/* ---- RESERVE(6), RELEASE(6): SPC-2, and SPC-5 5.14 ------------------------ */
 
 /*
  * Beside persistent reservations (CRH=1): those who may write anyway are told GOOD and nothing
@@ -64,7 +64,7 @@ static bool reserve_decide(struct lu_tx *tx)
 	return true;
 }
 
-/* SPC-2 7.16: releasing what another one holds, or nobody, is not an error. */
+/* SPC-2: releasing what another one holds, or nobody, is not an error. */
 static bool release_decide(struct lu_tx *tx)
 {
 	struct lu *lu = tx->lu;

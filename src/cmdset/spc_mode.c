@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Mode parameters (SPC-5 6.13 to 6.16, 7.5; SBC-4 6.5): the caching page (disks) and
+ * Mode parameters (SPC-5, SBC-4): the caching page (disks) and
  * the control page. There is one set per LU, shared by all nexuses (MLUS); MODE
  * SELECT changes it in a transaction. Nothing is saved.
  */
@@ -26,8 +26,8 @@ enum page_control { PC_CURRENT, PC_CHANGEABLE, PC_DEFAULT, PC_SAVED };
 static void caching_build(uint8_t *p, const struct lu_mode *m)
 {
 	/* the values of tgt's disks: DISC, FSW, prefetch without limit */
-	static const uint8_t fixed[20] = { PAGE_CACHING, 0x12, 0x10, 0, 0xff, 0xff, 0, 0, 0xff, 0xff,
-					   0xff, 0xff, 0x80, 0x14 };
+	static const uint8_t fixed[20] = { PAGE_CACHING, 0x12, 0x10, 0,	   0xff, 0xff, 0, 0,
+					   0xff,	 0xff, 0xff, 0xff, 0x80, 0x14 };
 
 	memcpy(p, fixed, sizeof(fixed));
 	p[2] |= m->wce ? CACHE_WCE : 0;
@@ -65,11 +65,13 @@ struct mode_page {
 	uint8_t changeable[PAGE_MAX];
 };
 
+/* clang-format off */
 static const struct mode_page mode_pages[] = {
 	{ PAGE_CACHING, 20, true, caching_build, caching_parse, { [2] = CACHE_WCE } },
 	{ PAGE_CONTROL, 12, false, control_build, control_parse,
 	  { [2] = CONTROL_D_SENSE, [4] = CONTROL_SWP } },
 };
+/* clang-format on */
 
 static const struct mode_page *find_page(const struct lu *lu, unsigned code)
 {
@@ -105,7 +107,7 @@ static uint8_t *put_pages(struct scsi_cmd *cmd, uint8_t *p)
 	return p;
 }
 
-/* Block descriptor, short LBA or long LBA (SBC-4 6.5.2); returns its length. */
+/* Block descriptor, short LBA or long LBA (SBC-4); returns its length. */
 static unsigned put_block_descriptor(const struct scsi_cmd *cmd, uint8_t *p)
 {
 	uint64_t blocks = view_of(cmd)->blocks;
@@ -195,7 +197,7 @@ static bool check_block_descriptor(struct mode_list *l, bool longlba)
 	return true;
 }
 
-/* Header and block descriptors (SPC-5 7.5.5, 7.5.6). True: l->at is at the first page. */
+/* Header and block descriptors (SPC-5). True: l->at is at the first page. */
 static bool read_header(struct mode_list *l, bool six)
 {
 	unsigned header = six ? 4 : 8, bd;
@@ -215,7 +217,7 @@ static bool read_header(struct mode_list *l, bool six)
 	return true;
 }
 
-/* What is not changeable must be as it is (SPC-5 6.13). */
+/* What is not changeable must be as it is (SPC-5). */
 static bool check_fixed(struct mode_list *l, const struct mode_page *page, const uint8_t *now)
 {
 	const uint8_t *p = l->p + l->at;
@@ -284,7 +286,7 @@ static void flushed(struct scsi_cmd *cmd)
 	cmd_complete(cmd, V_GOOD);
 }
 
-/* SBC-4 6.5.5: when WCE goes to zero, what is volatile is written before the status. */
+/* SBC-4: when WCE goes to zero, what is volatile is written before the status. */
 static void mode_selected(struct scsi_cmd *cmd)
 {
 	if (cmd->word[0])
@@ -324,14 +326,17 @@ int disk_mode_page(struct lu_mode *m, unsigned page, unsigned subpage, const uin
 		if (known->code != page || subpage)
 			continue;
 		if (n + PAGE_HEADER != known->len)
-			return err_set(e, -EINVAL, "mode page %u has %d bytes, not %u: give them all",
-				       page, known->len - PAGE_HEADER, n);
+			return err_set(e, -EINVAL,
+				       "mode page %u has %d bytes, not %u: give them all", page,
+				       known->len - PAGE_HEADER, n);
 		memcpy(p + PAGE_HEADER, bytes, n);
 		known->parse(m, p);
 		return 0;
 	}
-	return err_set(e, -EINVAL, "there is no mode page %u subpage %u: 8 (caching) and 10 (control) "
-		       "can be set", page, subpage);
+	return err_set(e, -EINVAL,
+		       "there is no mode page %u subpage %u: 8 (caching) and 10 (control) "
+		       "can be set",
+		       page, subpage);
 }
 
 void disk_set_mode(struct lu *lu, const struct lu_mode *m)

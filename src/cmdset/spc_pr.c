@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PERSISTENT RESERVE OUT (SPC-5 5.14, 6.17). Everything is decided on the LU's
+ * PERSISTENT RESERVE OUT (SPC-5 5.14). Everything is decided on the LU's
  * home, one command at a time, against the master; the transaction then
  * brings what follows (conflicts, unit attentions, aborts) to every reactor.
  */
@@ -17,8 +17,8 @@ enum pr_out_sa {
 	PR_REGISTER_AND_MOVE,
 };
 
-#define LIST_LEN 24 /* SPC-5 6.17.3 */
-#define MOVE_ID_AT 24 /* SPC-5 6.17.4: where the TransportID begins */
+#define LIST_LEN 24 /* of every service action but REGISTER AND MOVE */
+#define MOVE_ID_AT 24 /* where the TransportID begins */
 #define TRANSPORT_ID_MIN 24
 #define SPEC_I_PT 0x08
 #define ALL_TG_PT 0x04
@@ -84,13 +84,13 @@ static bool published(struct pr_out *o)
 	return true;
 }
 
-/* ---- REGISTER, REGISTER AND IGNORE EXISTING KEY (5.14.7) ------------------------------- */
+/* ---- REGISTER, REGISTER AND IGNORE EXISTING KEY ------------------------------- */
 
 static bool unregister_me(struct pr_out *o)
 {
 	uint8_t type = o->pr->type;
 
-	/* 5.14.11.2.2: the reservation of a holder that unregisters is released */
+	/* the reservation of a holder that unregisters is released */
 	if (pr_unregister(o->pr, o->me) && concerns_registrants(type))
 		tell_registered(o, UA_RSV_RELEASED);
 	return published(o);
@@ -116,7 +116,7 @@ static bool do_register(struct pr_out *o, bool ignore)
 	return published(o);
 }
 
-/* ---- RESERVE, RELEASE, CLEAR (5.14.9, 5.14.11) -------------------------------------------- */
+/* ---- RESERVE, RELEASE, CLEAR -------------------------------------------- */
 
 static void hold(struct pr_out *o)
 {
@@ -173,7 +173,7 @@ static bool do_clear(struct pr_out *o)
 	return published(o);
 }
 
-/* ---- PREEMPT, PREEMPT AND ABORT (5.14.11.2.4 to 5.14.11.2.6) --------------------------------- */
+/* ---- PREEMPT, PREEMPT AND ABORT --------------------------------- */
 
 /* Registrations with @key (all if @every) go; @keep stays. Returns how many went. */
 static unsigned remove_matching(struct pr_out *o, uint64_t key, bool every,
@@ -229,7 +229,7 @@ static bool do_preempt(struct pr_out *o)
 	return published(o);
 }
 
-/* ---- REGISTER AND MOVE (5.14.8, 6.17.4) ----------------------------------------------------- */
+/* ---- REGISTER AND MOVE ----------------------------------------------------- */
 
 /* True if some target port of this LU has the identifier: the asking nexus's own or another's. */
 static bool port_exists(const struct pr_out *o, uint16_t rtpi)
@@ -242,7 +242,7 @@ static bool port_exists(const struct pr_out *o, uint16_t rtpi)
 	return false;
 }
 
-/* iSCSI TransportID (SPC-5 7.6.4.6) with name and ISID: it must name an initiator port. */
+/* iSCSI TransportID (SPC-5) with name and ISID: it must name an initiator port. */
 static bool id_valid(const uint8_t *id, uint32_t len)
 {
 	return id[0] == 0x45 && be_load(id + 2, 2) + 4 == len && len % 4 == 0 && !id[len - 1] &&
@@ -306,7 +306,7 @@ static bool pr_out_run(struct pr_out *o, int sa)
 	default:
 		break;
 	}
-	/* 5.14.6: all others are for the registered, by their key */
+	/* all others are for the registered, by their key */
 	if (!o->me || o->me->key != o->key)
 		return conflict(o);
 	switch (sa) {
@@ -356,7 +356,7 @@ static enum verdict check_list(struct scsi_cmd *cmd)
 		return id_len != cmd->args.plist - MOVE_ID_AT ? V_PARAM_LIST_LENGTH : V_GOOD;
 	}
 	if (cmd->op->sa != PR_REGISTER && cmd->op->sa != PR_REGISTER_AND_IGNORE)
-		return V_GOOD; /* 6.17.3: the bits are for registering; else ignored */
+		return V_GOOD; /* the bits are for registering; else ignored */
 	if (list[20] & SPEC_I_PT)
 		return cmd_invalid_param(cmd, 20, 3);
 	if (list[20] & ALL_TG_PT)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PERSISTENT RESERVE IN (SPC-5 6.16): the state is the home's, so the answer is
+ * PERSISTENT RESERVE IN (SPC-5): the state is the home's, so the answer is
  * written there, in a transaction that changes nothing.
  */
 #include "cmdset/internal.h"
@@ -27,7 +27,7 @@ static uint8_t *read_reservation(const struct pr_state *pr, uint8_t *p)
 {
 	if (!pr->type)
 		return p;
-	/* SPC-5 6.16.3.2: the key is zero under the all registrants types */
+	/* SPC-5: the key is zero under the all registrants types */
 	be_store(p, 8, pr->holder ? pr->holder->key : 0);
 	p[13] = pr->type;
 	return p + 16;
@@ -85,7 +85,6 @@ static void pr_in_have_buf(struct scsi_cmd *cmd)
 	cmd_run_tx_then(cmd, pr_in_answer);
 }
 
-/* SPC-5 6.16.4 */
 static uint32_t fill_capabilities(struct scsi_cmd *cmd, uint8_t *p)
 {
 	be_store(p, 2, 8);

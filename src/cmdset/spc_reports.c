@@ -4,7 +4,7 @@
 
 #include "cmdset/internal.h"
 
-/* ---- REPORT LUNS (SPC-5 6.38) ----------------------------------------------------------- */
+/* ---- REPORT LUNS (SPC-5) ----------------------------------------------------------- */
 
 #define LUNS_HEADER 8
 #define LUN_LEN 8
@@ -32,7 +32,7 @@ static uint8_t *put_luns(struct it_nexus *n, uint8_t *p, const uint8_t *end)
 		for (struct hash_node *node = n->lun_slots[i]; node; node = node->next) {
 			struct itl *itl = container_of(node, struct itl, by_lun);
 
-			/* SPC-5 6.38.1: who reads the list need not be told that it changed */
+			/* SPC-5: who reads the list need not be told that it changed */
 			itl->ua &= ~UA_BIT(UA_LUNS_CHANGED);
 			if (itl->removing || p + LUN_LEN > end)
 				continue;
@@ -69,7 +69,7 @@ enum verdict spc_report_luns(struct scsi_cmd *cmd)
 	return cmd_answer(cmd, room, fill_luns);
 }
 
-/* ---- REPORT SUPPORTED OPERATION CODES (SPC-5 6.40) ----------------------------------------- */
+/* ---- REPORT SUPPORTED OPERATION CODES (SPC-5) ----------------------------------------- */
 
 #define TIMEOUTS_LEN 12
 #define CODES_ROOM (4 + OP_ROWS_MAX * (8 + TIMEOUTS_LEN))
@@ -82,7 +82,7 @@ static bool supported(const struct scsi_cmd *cmd, const struct op *op)
 	return !is_disk(cmd->lu) || disk_supports(ident_of(cmd), op);
 }
 
-/* Command timeouts descriptor (SPC-5 6.40.4) */
+/* Command timeouts descriptor (SPC-5) */
 static void put_timeouts(uint8_t *p, const struct op *op)
 {
 	be_store(p, 2, TIMEOUTS_LEN - 2);
@@ -177,7 +177,7 @@ enum verdict spc_report_opcodes(struct scsi_cmd *cmd)
 	return cmd_answer(cmd, 4 + CDB_ROW_MAX + TIMEOUTS_LEN, fill_one_code);
 }
 
-/* ---- REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-5 6.41) -------------------------------- */
+/* ---- REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS (SPC-5) -------------------------------- */
 
 static uint32_t fill_tmf(struct scsi_cmd *cmd, uint8_t *p)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The REPORT LUNS well known logical unit (SPC-5 8.2), and the list of all device servers. */
+/* The REPORT LUNS well known logical unit (SPC-5), and the list of all device servers. */
 #include "cmdset/cmdset.h"
 #include "cmdset/disk.h"
 #include "cmdset/internal.h"
@@ -20,9 +20,8 @@ int wlun_index(void)
 	return op_index_build(&index_of_wlun, tables, NULL);
 }
 
-const struct device_server *const device_servers[] = {
-	&disk_server, &controller_server, &wlun_server, &absent_server, NULL
-};
+const struct device_server *const device_servers[] = { &disk_server, &controller_server,
+						       &wlun_server, &absent_server, NULL };
 
 int cmdset_init(void)
 {

@@ -174,8 +174,8 @@ static int build_row(struct op_index *ix, struct op *op, const struct op *prev)
 	if (!ix->first[op->opcode]) {
 		ix->first[op->opcode] = op;
 		ix->count[op->opcode] = 0;
-	} else if (!prev || prev->opcode != op->opcode || op->sa == OP_NO_SA || prev->sa == OP_NO_SA ||
-		   scan(ix, op->opcode, op->sa)) {
+	} else if (!prev || prev->opcode != op->opcode || op->sa == OP_NO_SA ||
+		   prev->sa == OP_NO_SA || scan(ix, op->opcode, op->sa)) {
 		return -EINVAL;
 	}
 	ix->count[op->opcode]++;

@@ -42,10 +42,12 @@ struct cdb_field {
 	uint8_t arg, arg_size; /* where in struct cdb_args */
 };
 
-#define FIELD(standard_name, byte_, top_, width_, member) { \
-	.name = standard_name, .byte = byte_, .top = top_, .width = width_, \
-	.arg = offsetof(struct cdb_args, member), \
-	.arg_size = sizeof(((struct cdb_args *)0)->member) }
+#define FIELD(standard_name, byte_, top_, width_, member) \
+	{ \
+		.name = standard_name, .byte = byte_, .top = top_, .width = width_, \
+		.arg = offsetof(struct cdb_args, member), \
+		.arg_size = sizeof(((struct cdb_args *)0)->member) \
+	}
 
 enum data_dir { DIR_NONE, DIR_IN, DIR_OUT };
 
@@ -54,7 +56,7 @@ enum op_flags {
 	OP_PASS_UA = 1 << 0, /* runs although a unit attention is pending (SPC-5 4.4.8) */
 	OP_PASS_NOT_READY = 1 << 1, /* runs although the LU is not ready */
 	OP_MEDIUM_WRITE = 1 << 2, /* changes the medium: refused on a write-protected LU */
-	OP_NO_TASK_SET = 1 << 3, /* may be enabled at once whatever the task set holds (SAM-6 8.x: INQUIRY, REPORT LUNS, REQUEST SENSE) */
+	OP_NO_TASK_SET = 1 << 3, /* enabled at once whatever the task set holds */
 	/* reservation classes: which of itl->conflicts refuse it (SPC-5 table 50, SPC-2 table 10) */
 	OP_RSV_SPC2 = 1 << 4, /* conflicts with another's RESERVE(6) */
 	OP_RSV_READ = 1 << 5, /* conflicts with another's exclusive access */
@@ -69,7 +71,7 @@ enum op_flags {
 
 struct op {
 	const char *name; /* "READ(10)" */
-	const char *clause; /* "SBC-4 5.15" */
+	const char *clause; /* "SBC-4", with the number where it is sure */
 	uint8_t opcode;
 	int16_t sa; /* service action, OP_NO_SA if the opcode has none */
 	uint8_t cdb_len;
@@ -117,8 +119,7 @@ int op_index_build(struct op_index *ix, const struct op_table *const *tables,
  * fallback, and for a CDB shorter than its row says). *@bad_sa is set when the opcode
  * exists but not this service action (then NULL too: INVALID FIELD IN CDB, byte 1, bit 4).
  */
-const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned len,
-			 int *bad_sa);
+const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned len, int *bad_sa);
 
 /* The row for opcode and service action (OP_NO_SA: none), NULL if there is none. */
 const struct op *op_lookup(const struct op_index *ix, uint8_t opcode, int sa);
@@ -137,7 +138,7 @@ void op_usage_mask(const struct op *op, uint8_t *mask);
  * struct scsi_cmd) into @args. Returns 0; or 1 and the most significant bit set although it is
  * reserved in *@byte and *@bit (SPC-5 4.4.2.4.2 field pointer). NACA=1 is refused.
  */
-int op_decode(const struct op *op, const uint8_t *cdb, struct cdb_args *args,
-	      uint16_t *byte, uint8_t *bit);
+int op_decode(const struct op *op, const uint8_t *cdb, struct cdb_args *args, uint16_t *byte,
+	      uint8_t *bit);
 
 #endif

@@ -65,7 +65,7 @@ bool pr_unregister(struct pr_state *pr, struct pr_registration *reg)
 
 	list_del(&reg->link);
 	pr->count--;
-	/* SPC-5 5.14.11.2.2: an all-registrants reservation goes with the last registration */
+	/* SPC-5 5.14: an all-registrants reservation goes with the last registration */
 	if (held && pr_type_all_registrants(pr->type))
 		held = !pr->count;
 	if (held) {

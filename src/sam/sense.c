@@ -13,7 +13,7 @@
 
 enum sense_descriptor { DESC_INFORMATION = 0x00, DESC_KEY_SPECIFIC = 0x02 };
 
-/* SENSE KEY SPECIFIC (SPC-5 4.4.2.4); false if there is none. */
+/* SENSE KEY SPECIFIC (SPC-5); false if there is none. */
 static bool key_specific(uint8_t *p, uint8_t key, const struct sense_info *info)
 {
 	if (info->flags & SENSE_FIELD && key == SK_ILLEGAL_REQUEST) {
@@ -43,7 +43,7 @@ static unsigned encode_fixed(uint8_t *p, const struct verdict_row *r, const stru
 	p[13] = r->ascq;
 	if (!info)
 		return FIXED_SENSE_LEN;
-	/* SPC-5 4.4.3: what does not fit in four bytes is not valid in fixed format */
+	/* SPC-5: what does not fit in four bytes is not valid in fixed format */
 	if (info->flags & SENSE_INFORMATION && info->information <= UINT32_MAX) {
 		p[0] |= VALID;
 		be_store(p + 3, 4, info->information);
@@ -80,8 +80,7 @@ static unsigned encode_descriptors(uint8_t *p, const struct verdict_row *r,
 	return len;
 }
 
-unsigned sense_describe(uint8_t *out, enum verdict v, const struct sense_info *info,
-			bool descriptor)
+unsigned sense_describe(uint8_t *out, enum verdict v, const struct sense_info *info, bool descriptor)
 {
 	const struct verdict_row *r = &verdict_rows[v];
 

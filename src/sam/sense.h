@@ -33,8 +33,7 @@ struct sense_info {
  * Encode @v with @info (may be NULL) at @out (SENSE_MAX bytes), in descriptor
  * or fixed format. Returns the length, 0 if the verdict has no sense data.
  */
-unsigned sense_encode(uint8_t *out, enum verdict v, const struct sense_info *info,
-		      bool descriptor);
+unsigned sense_encode(uint8_t *out, enum verdict v, const struct sense_info *info, bool descriptor);
 
 /* The same for any verdict, NO SENSE for those without sense data: what REQUEST SENSE returns. */
 unsigned sense_describe(uint8_t *out, enum verdict v, const struct sense_info *info,

@@ -22,7 +22,7 @@ enum ua {
 #define U(name) UA_##name,
 	UNIT_ATTENTIONS(U)
 #undef U
-	UA_COUNT
+		UA_COUNT
 };
 
 #define UA_BIT(ua) (1u << (ua))

@@ -50,19 +50,21 @@ static void step(void)
 		reactor_turn(f.all[i], 0);
 }
 
-#define until(cond) do { \
-	for (unsigned tries_ = 0;; tries_++) { \
-		if (cond) \
-			break; \
-		check(tries_ < 1000000); \
-		step(); \
-	} \
-} while (0)
+#define until(cond) \
+	do { \
+		for (unsigned tries_ = 0;; tries_++) { \
+			if (cond) \
+				break; \
+			check(tries_ < 1000000); \
+			step(); \
+		} \
+	} while (0)
 
 static struct reactor *make_reactor(const char *name, unsigned id)
 {
-	struct reactor_opts o = { .name = name, .id = id, .engine = &engine_epoll,
-				  .buf_cap = MIB(4) };
+	struct reactor_opts o = {
+		.name = name, .id = id, .engine = &engine_epoll, .buf_cap = MIB(4)
+	};
 	struct err e;
 	struct reactor *r = reactor_create(&o, &e);
 
@@ -80,7 +82,9 @@ static void store_opened(struct store_open *o)
 static void make_store(void)
 {
 	struct store_open o = { .spec = { .type = "mem", .opts = "size=8M", .block_size = 512 },
-				.reactors = f.reactor, .nreactors = 2, .home = f.reactor[0],
+				.reactors = f.reactor,
+				.nreactors = 2,
+				.home = f.reactor[0],
 				.done = store_opened };
 
 	store_open(f.control, &o);
@@ -91,8 +95,12 @@ static void make_store(void)
 
 static void make_lus(void)
 {
-	struct lu_config c = { .name = "disk", .store = f.store, .block_size = 512,
-			       .mode = { .wce = true }, .reactors = f.reactor, .nreactors = 2,
+	struct lu_config c = { .name = "disk",
+			       .store = f.store,
+			       .block_size = 512,
+			       .mode = { .wce = true },
+			       .reactors = f.reactor,
+			       .nreactors = 2,
 			       .home = f.reactor[0] };
 	struct lu *controller;
 	struct err e;

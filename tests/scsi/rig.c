@@ -50,8 +50,9 @@ void rig_args(int argc, char **argv)
 
 static struct reactor *make_reactor(const char *name, unsigned id)
 {
-	struct reactor_opts o = { .name = name, .id = id, .engine = &engine_epoll,
-				  .buf_cap = MIB(8) };
+	struct reactor_opts o = {
+		.name = name, .id = id, .engine = &engine_epoll, .buf_cap = MIB(8)
+	};
 	struct err e = { 0 };
 	struct reactor *r = reactor_create(&o, &e);
 
@@ -79,10 +80,14 @@ static void opened(struct store_open *o)
 static struct store *open_store(void)
 {
 	char opts[64];
-	struct opening w = { .o = { .spec = { .type = rig.disk.store, .opts = opts,
+	struct opening w = { .o = { .spec = { .type = rig.disk.store,
+					      .opts = opts,
 					      .block_size = rig.disk.block_size },
-				    .reactors = rig.reactor, .nreactors = 2,
-				    .home = rig.reactor[0], .done = opened } };
+				    .reactors = rig.reactor,
+				    .nreactors = 2,
+				    .home = rig.reactor[0],
+				    .ops = rig.disk.ops,
+				    .done = opened } };
 
 	snprintf(opts, sizeof(opts), "size=%llu%s%s", (unsigned long long)rig.disk.size,
 		 rig.disk.opts ? ";" : "", rig.disk.opts ? rig.disk.opts : "");
@@ -114,10 +119,15 @@ static struct lu_ident *make_ident(unsigned lun)
 
 static void make_lus(void)
 {
-	struct lu_config c = { .name = "disk", .ident = make_ident(DISK_LUN), .store = rig.store,
-			       .block_size = rig.disk.block_size, .readonly = rig.disk.readonly,
-			       .mode = { .wce = rig.disk.wce }, .reactors = rig.reactor,
-			       .nreactors = 2, .home = rig.reactor[0] };
+	struct lu_config c = { .name = "disk",
+			       .ident = make_ident(DISK_LUN),
+			       .store = rig.store,
+			       .block_size = rig.disk.block_size,
+			       .readonly = rig.disk.readonly,
+			       .mode = { .wce = rig.disk.wce },
+			       .reactors = rig.reactor,
+			       .nreactors = 2,
+			       .home = rig.reactor[0] };
 	struct err e = { 0 };
 
 	rig.lu = disk_create(&c, &e);
@@ -143,7 +153,8 @@ int rig_begin(void **state)
 	reactor_turn(rig.control, 0);
 	make_lus();
 	assert_int_equal(targets_init(&rig.ts, rig.control, rig.reactor, 2, &absent_server,
-				      &wlun_server), 0);
+				      &wlun_server),
+			 0);
 	rig.target = target_create(&rig.ts, TID, TARGET, &e);
 	assert_non_null(rig.target);
 	assert_int_equal(target_acl_add(rig.target, false, "ALL", &e), 0);
@@ -195,7 +206,8 @@ struct loop_session *rig_login(const char *initiator, bool raw)
 	uint8_t buf[8];
 
 	assert_true(rig.nsessions < SESSIONS_MAX);
-	*s = (struct loop_session){ .initiator = initiator, .target = TARGET,
+	*s = (struct loop_session){ .initiator = initiator,
+				    .target = TARGET,
 				    .isid = { 0x80, 0, 0, 0, 0, (uint8_t)rig.nsessions } };
 	rig.nsessions++;
 	reactor_turn(rig.reactor[0], 0);
@@ -321,8 +333,10 @@ static void decode_sense(struct res *r, const uint8_t *p, unsigned n)
 
 struct res rig_result(const struct loop_cmd *c)
 {
-	struct res r = { .verdict = c->scsi.verdict, .status = verdict_status(c->scsi.verdict),
-			 .len = c->in_len, .residual = c->scsi.residual,
+	struct res r = { .verdict = c->scsi.verdict,
+			 .status = verdict_status(c->scsi.verdict),
+			 .len = c->in_len,
+			 .residual = c->scsi.residual,
 			 .residual_count = c->scsi.residual_count };
 
 	assert_true(c->finished);
@@ -424,8 +438,8 @@ void expect_at(struct res r, enum verdict v, const char *file, int line)
 		return;
 	/* what the initiator reads must say the same */
 	if (r.key != row->key || r.asc != row->asc || r.ascq != row->ascq) {
-		print_error("%s:%d: sense %x/%02x/%02x is not %s\n", file, line, r.key, r.asc, r.ascq,
-			    row->name);
+		print_error("%s:%d: sense %x/%02x/%02x is not %s\n", file, line, r.key, r.asc,
+			    r.ascq, row->name);
 		_fail(file, line);
 	}
 }
@@ -438,7 +452,8 @@ void expect_field_at(struct res r, enum verdict v, unsigned byte, int bit, const
 	expect_at(r, v, file, line);
 	if (!r.field_valid || r.in_cdb != in_cdb || r.byte != byte || r.bit_valid != (bit >= 0) ||
 	    (bit >= 0 && r.bit != bit)) {
-		print_error("%s:%d: field pointer %d: byte %u bit %d, but byte %u bit %d was expected\n",
+		print_error("%s:%d: field pointer %d: byte %u bit %d, but byte %u bit %d was "
+			    "expected\n",
 			    file, line, r.field_valid, r.byte, r.bit_valid ? r.bit : -1, byte, bit);
 		_fail(file, line);
 	}

@@ -23,12 +23,13 @@
 #define DISK_LUN 1
 #define SESSIONS_MAX 4
 
-/* What the program's arguments said: "block=4096 thin readonly removable wce=0 store=null". */
+/* What the program's arguments said: "block=4096 thin readonly removable wce=0". */
 struct rig_disk {
 	uint32_t block_size;
 	bool thin, readonly, removable, wce;
 	uint64_t size; /* bytes */
-	const char *store, *opts;
+	const char *store, *opts; /* opts: besides the size */
+	const struct store_ops *ops; /* NULL: the one called store */
 };
 
 struct rig {
@@ -66,12 +67,15 @@ int rig_begin(void **state);
 int rig_end(void **state);
 
 void rig_step(void);
-#define rig_until(cond) do { \
-	for (int tries_ = 0; !(cond); tries_++) { \
-		assert_true(tries_ < 100000); \
-		rig_step(); \
-	} \
-} while (0)
+#define rig_until(cond) \
+	do { \
+		for (int tries_ = 0;; tries_++) { \
+			if (cond) \
+				break; \
+			assert_true(tries_ < 100000); \
+			rig_step(); \
+		} \
+	} while (0)
 
 /* Another initiator; its unit attentions are kept if @raw. */
 struct loop_session *rig_login(const char *initiator, bool raw);
@@ -96,8 +100,7 @@ struct cdb {
 	uint8_t b[32];
 	unsigned len;
 };
-#define CDB(...) ((struct cdb){ .b = { __VA_ARGS__ }, \
-				.len = sizeof((uint8_t[]){ __VA_ARGS__ }) })
+#define CDB(...) ((struct cdb){ .b = { __VA_ARGS__ }, .len = sizeof((uint8_t[]){ __VA_ARGS__ }) })
 
 /* To LUN 1 of @s. */
 struct res none(struct loop_session *s, struct cdb cdb);

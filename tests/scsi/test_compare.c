@@ -81,13 +81,13 @@ static void more_than_the_limit_is_refused(void **state)
 	assert_true(most >= 1);
 	if (most < 255)
 		expect_cdb(out(S0, rig_data(2 * most + 2, 1), (2 * most + 2) * rig_bs(),
-			       caw(LBA, (uint8_t)(most + 1))), 13, 7);
+			       caw(LBA, (uint8_t)(most + 1))),
+			   13, 7);
 }
 
 static void beyond_the_last_block_is_refused(void **state)
 {
-	expect(out(S0, rig_data(4, 1), 4 * rig_bs(), caw(rig_blocks() - 1, 2)),
-	       V_LBA_OUT_OF_RANGE);
+	expect(out(S0, rig_data(4, 1), 4 * rig_bs(), caw(rig_blocks() - 1, 2)), V_LBA_OUT_OF_RANGE);
 }
 
 /* ---- one uninterrupted action, with a store whose writes land late ---- */

@@ -154,7 +154,8 @@ static void the_identification_page_has_tgts_designators(void **state)
 
 static void the_identification_page_names_port_and_target(void **state)
 {
-	static const char port[] = "iqn.2026-11.test:disk,t,0x0001", target[] = "iqn.2026-11.test:disk";
+	static const char port[] = "iqn.2026-11.test:disk,t,0x0001",
+			  target[] = "iqn.2026-11.test:disk";
 	uint8_t b[512];
 	struct res r = vpd(0x83, b, sizeof(b));
 	const uint8_t *d;

@@ -12,8 +12,8 @@ static struct res select6(const void *list, uint8_t len)
 	return out(S0, list, len, CDB(0x15, 0x10, 0, 0, len, 0));
 }
 
-static const uint8_t caching[20] = { 0x08, 0x12, 0x14, 0, 0xff, 0xff, 0, 0, 0xff, 0xff,
-				     0xff, 0xff, 0x80, 0x14 };
+static const uint8_t caching[20] = { 0x08, 0x12, 0x14, 0,    0xff, 0xff, 0,
+				     0,	   0xff, 0xff, 0xff, 0xff, 0x80, 0x14 };
 
 /* A MODE SELECT(6) list with the caching page; @wce and a byte to spoil. */
 static unsigned caching_list(uint8_t *p, bool wce)
@@ -337,8 +337,8 @@ static void a_cache_that_is_switched_off_makes_writes_stable(void **state)
 
 static void the_mode_page_of_tgt_admin_switches_the_cache(void **state)
 {
-	static const uint8_t off[18] = { 0x10, 0, 0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x80,
-					 0x14 };
+	static const uint8_t off[18] = { 0x10, 0,    0xff, 0xff, 0,    0,
+					 0xff, 0xff, 0xff, 0xff, 0x80, 0x14 };
 	struct lu_mode m = { .wce = true, .d_sense = true };
 	uint8_t on[18];
 	struct err e;

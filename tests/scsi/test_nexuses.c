@@ -167,7 +167,8 @@ static void reserve_race(bool b_first)
 	rb = rig_result(&second);
 	assert_int_equal((ra.status == ST_GOOD) + (rb.status == ST_GOOD), 1);
 	assert_int_equal((ra.status == ST_RESERVATION_CONFLICT) +
-			 (rb.status == ST_RESERVATION_CONFLICT), 1);
+				 (rb.status == ST_RESERVATION_CONFLICT),
+			 1);
 	assert_int_equal(expect_same_view(S0, b), 16);
 	/* and each reactor enforces what all were told */
 	assert_int_equal(write10(ra.status == ST_GOOD ? b : S0, 0, 1, rig_data(1, 1)).status,

@@ -190,7 +190,8 @@ static void lists_of_another_length_are_refused(void **state)
 	for (unsigned i = 0; i < 24; i++)
 		expect(pr_raw(A, REGISTER, 0, list, i), V_PARAM_LIST_LENGTH);
 	expect(pr_raw(A, REGISTER, 0, list, 25), V_PARAM_LIST_LENGTH);
-	expect(out(A, list, 24, CDB(0x5f, REGISTER, 0, 0, 0, B4(UINT32_MAX), 0)), V_PARAM_LIST_LENGTH);
+	expect(out(A, list, 24, CDB(0x5f, REGISTER, 0, 0, 0, B4(UINT32_MAX), 0)),
+	       V_PARAM_LIST_LENGTH);
 	/* the initiator sends less than it says */
 	expect(out(A, list, 23, CDB(0x5f, REGISTER, 0, 0, 0, B4(24), 0)), V_PARAM_LIST_LENGTH);
 	assert_int_equal(keys(), 0);
@@ -503,8 +504,8 @@ static void a_short_list_of_register_and_move_is_refused(void **state)
 
 static void a_transport_id_length_that_lies_is_refused(void **state)
 {
-	static const uint32_t lies[] = { 0, 1, 20, 23, 26, 257, 260, 0x10000, 0x80000000, 0xfffffffc,
-					 0xffffffff };
+	static const uint32_t lies[] = { 0,   1,       20,	   23,	       26,	  257,
+					 260, 0x10000, 0x80000000, 0xfffffffc, 0xffffffff };
 	uint8_t list[512];
 	uint32_t len;
 

@@ -47,10 +47,11 @@ static void expect_zero(uint64_t lba, uint32_t n, bool zero)
 	assert_int_equal(all_zero(b, n * rig_bs()), zero);
 }
 
-#define thin_only() do { \
-	if (!rig.disk.thin) \
-		return; \
-} while (0)
+#define thin_only() \
+	do { \
+		if (!rig.disk.thin) \
+			return; \
+	} while (0)
 
 static void unmap_is_for_thin_disks(void **state)
 {
@@ -159,7 +160,8 @@ static void anchors_are_refused(void **state)
 	uint8_t p[64], *d = rig_data(1, 1);
 
 	if (rig.disk.thin)
-		expect_cdb(out(S0, p, unmap_list(p, 0, 1), CDB(0x42, 1, 0, 0, 0, 0, 0, B2(24), 0)), 1, 0);
+		expect_cdb(out(S0, p, unmap_list(p, 0, 1), CDB(0x42, 1, 0, 0, 0, 0, 0, B2(24), 0)),
+			   1, 0);
 	expect_cdb(same16(0x18, 0, 1, d), 1, 4);
 	expect_cdb(out(S0, d, rig_bs(), CDB(0x41, 0x10, B4(0), 0, B2(1), 0)), 1, 4);
 }

@@ -59,7 +59,8 @@ static void write_server(FILE *f, const struct device_server *ds)
 	const struct op_table *const *t = ds->ops->tables;
 
 	fprintf(f, "\n## %s (peripheral device type %02Xh)\n\n", ds->name, ds->pdt);
-	fprintf(f, "| opcode | command | clause | CDB bytes | data | fields | conditions | timeout |\n"
+	fprintf(f, "| opcode | command | standard | CDB bytes | data | fields | conditions | "
+		   "timeout |\n"
 		   "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	for (; *t; t++)
 		for (unsigned i = 0; i < (*t)->n; i++)
@@ -72,9 +73,12 @@ static void write_server(FILE *f, const struct device_server *ds)
 void coverage_write(FILE *f)
 {
 	fprintf(f, "# What is implemented\n\n"
-		   "Made from the op tables by `tests/unit/cmdset`; a test fails while this page differs "
-		   "from them.\nTo make it again: `STGT_UPDATE=1 meson test -C build-plain cmdset-tables`.\n\n"
-		   "A field that is not listed is reserved: a bit set there is refused with INVALID FIELD IN "
+		   "Made from the op tables by `tests/unit/cmdset`; a test fails while this page "
+		   "differs "
+		   "from them.\nTo make it again: `STGT_UPDATE=1 meson test -C build-plain "
+		   "cmdset-tables`.\n\n"
+		   "A field that is not listed is reserved: a bit set there is refused with "
+		   "INVALID FIELD IN "
 		   "CDB and a field pointer.\n");
 	for (const struct device_server *const *ds = device_servers; *ds; ds++)
 		write_server(f, *ds);

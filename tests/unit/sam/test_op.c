@@ -17,20 +17,24 @@ static enum verdict nothing(struct scsi_cmd *cmd)
 	return V_GOOD;
 }
 
-#define ROW(op, sa_, len, f) { .name = "row", .clause = "x", .opcode = op, .sa = sa_, .cdb_len = len, \
-	.exec = nothing, .fields = f, .nfields = array_size(f) }
-#define BARE(op, sa_, len) { .name = "row", .clause = "x", .opcode = op, .sa = sa_, .cdb_len = len, \
-	.exec = nothing }
+#define ROW(op, sa_, len, f) \
+	{ \
+		.name = "row", .clause = "x", .opcode = op, .sa = sa_, .cdb_len = len, \
+		.exec = nothing, .fields = f, .nfields = array_size(f) \
+	}
+#define BARE(op, sa_, len) \
+	{ \
+		.name = "row", .clause = "x", .opcode = op, .sa = sa_, .cdb_len = len, \
+		.exec = nothing \
+	}
 
 static const struct cdb_field read6[] = {
 	FIELD("LBA", 1, 4, 21, lba),
 	FIELD("LENGTH", 4, 7, 8, length),
 };
 static const struct cdb_field read16[] = {
-	FIELD("DPO", 1, 4, 1, dpo),
-	FIELD("FUA", 1, 3, 1, fua),
-	FIELD("LBA", 2, 7, 64, lba),
-	FIELD("LENGTH", 10, 7, 32, length),
+	FIELD("DPO", 1, 4, 1, dpo),	 FIELD("FUA", 1, 3, 1, fua),
+	FIELD("LBA", 2, 7, 64, lba),	 FIELD("LENGTH", 10, 7, 32, length),
 	FIELD("GROUP", 14, 5, 6, group),
 };
 static const struct cdb_field sa16[] = {
@@ -43,12 +47,9 @@ static const struct cdb_field long32[] = {
 };
 
 static struct op rows[] = {
-	ROW(0x08, OP_NO_SA, 6, read6),
-	ROW(0x88, OP_NO_SA, 16, read16),
-	ROW(0x9e, 0x10, 16, sa16),
-	ROW(0x9e, 0x12, 16, sa16),
-	ROW(0x7f, 0x0009, 32, long32),
-	ROW(0x7f, 0x000b, 32, long32),
+	ROW(0x08, OP_NO_SA, 6, read6), ROW(0x88, OP_NO_SA, 16, read16),
+	ROW(0x9e, 0x10, 16, sa16),     ROW(0x9e, 0x12, 16, sa16),
+	ROW(0x7f, 0x0009, 32, long32), ROW(0x7f, 0x000b, 32, long32),
 };
 static const struct op_table table = { rows, array_size(rows) };
 static const struct op_table *const tables[] = { &table, NULL };
@@ -204,8 +205,8 @@ static void the_first_of_several_reserved_bits_is_named(void **state)
 static void usage_masks_follow_from_the_fields(void **state)
 {
 	static const uint8_t want6[] = { 0x08, 0x1f, 0xff, 0xff, 0xff, 0x04 };
-	static const uint8_t want16[] = { 0x9e, 0x12, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
-					  0xff, 0x04 };
+	static const uint8_t want16[] = { 0x9e, 0x12, 0,    0,	  0,	0,    0,    0,
+					  0,	0,    0xff, 0xff, 0xff, 0xff, 0xff, 0x04 };
 	uint8_t mask[CDB_ROW_MAX];
 
 	op_usage_mask(&rows[0], mask);
@@ -228,10 +229,12 @@ static void indexes_number_each_row_once(void **state)
 
 static void the_self_test_finds_broken_tables(void **state)
 {
-	static const struct cdb_field overlap[] = { FIELD("A", 2, 7, 16, lba), FIELD("B", 3, 0, 1, fua) };
+	static const struct cdb_field overlap[] = { FIELD("A", 2, 7, 16, lba),
+						    FIELD("B", 3, 0, 1, fua) };
 	static const struct cdb_field outside[] = { FIELD("A", 4, 7, 24, lba) };
 	static const struct cdb_field wide[] = { FIELD("A", 2, 7, 16, fua) };
-	static const struct cdb_field twice[] = { FIELD("A", 2, 7, 8, lba), FIELD("B", 3, 7, 8, lba) };
+	static const struct cdb_field twice[] = { FIELD("A", 2, 7, 8, lba),
+						  FIELD("B", 3, 7, 8, lba) };
 	static const struct cdb_field opcode[] = { FIELD("A", 0, 0, 1, fua) };
 	static const struct cdb_field in_sa[] = { FIELD("A", 1, 4, 1, fua) };
 	static const struct cdb_field naca[] = { FIELD("A", 5, 2, 1, fua) };
@@ -242,8 +245,8 @@ static void the_self_test_finds_broken_tables(void **state)
 	struct op length[] = { BARE(0x28, OP_NO_SA, 12) };
 	struct op no_handler[] = { BARE(0x00, OP_NO_SA, 6) };
 	struct op fields[] = { ROW(0x00, OP_NO_SA, 6, overlap), ROW(0x00, OP_NO_SA, 6, outside),
-			       ROW(0x00, OP_NO_SA, 6, wide), ROW(0x00, OP_NO_SA, 6, twice),
-			       ROW(0x00, OP_NO_SA, 6, opcode), ROW(0x9e, 1, 16, in_sa),
+			       ROW(0x00, OP_NO_SA, 6, wide),	ROW(0x00, OP_NO_SA, 6, twice),
+			       ROW(0x00, OP_NO_SA, 6, opcode),	ROW(0x9e, 1, 16, in_sa),
 			       ROW(0x00, OP_NO_SA, 6, naca) };
 
 	no_handler[0].exec = NULL;

@@ -44,8 +44,8 @@ static void statuses_but_check_condition_have_no_sense_data(void **state)
 
 static void fixed_sense_is_laid_out_by_the_standard(void **state)
 {
-	static const uint8_t want[18] = { 0xf0, 0, 0x03, 0x01, 0x02, 0x03, 0x04, 10, 0, 0, 0, 0,
-					  0x11, 0x00 };
+	static const uint8_t want[18] = { 0xf0, 0, 0x03, 0x01, 0x02, 0x03, 0x04,
+					  10,	0, 0,	 0,    0,    0x11, 0x00 };
 	struct sense_info info = { .flags = SENSE_INFORMATION, .information = 0x01020304 };
 	uint8_t p[SENSE_MAX];
 
@@ -66,8 +66,8 @@ static void information_that_does_not_fit_is_not_valid_in_fixed_format(void **st
 
 static void descriptor_sense_is_laid_out_by_the_standard(void **state)
 {
-	static const uint8_t want[20] = { 0x72, 0x03, 0x0c, 0x00, 0, 0, 0, 12,
-					  0x00, 0x0a, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 2 };
+	static const uint8_t want[20] = { 0x72, 0x03, 0x0c, 0x00, 0, 0, 0, 12, 0x00, 0x0a,
+					  0x80, 0,    0,    0,	  0, 1, 0, 0,  0,    2 };
 	struct sense_info info = { .flags = SENSE_INFORMATION, .information = 1ull << 32 | 2 };
 	uint8_t p[SENSE_MAX];
 
@@ -78,7 +78,8 @@ static void descriptor_sense_is_laid_out_by_the_standard(void **state)
 static void a_field_pointer_goes_with_illegal_request(void **state)
 {
 	struct sense_info info = { .flags = SENSE_FIELD | SENSE_FIELD_CDB | SENSE_FIELD_BIT,
-				   .byte = 0x0102, .bit = 5 };
+				   .byte = 0x0102,
+				   .bit = 5 };
 	uint8_t p[SENSE_MAX];
 
 	assert_int_equal(sense_encode(p, V_INVALID_FIELD_IN_CDB, &info, false), 18);
