@@ -15,10 +15,10 @@ void pr_init(struct pr_state *pr)
 
 void pr_fini(struct pr_state *pr)
 {
-	struct list *n;
+	struct pr_registration *reg, *tmp;
 
-	while ((n = list_pop(&pr->registrations)))
-		free(list_entry(n, struct pr_registration, link));
+	list_for_each_safe(reg, tmp, &pr->registrations, link)
+		free(reg);
 	pr_init(pr);
 }
 

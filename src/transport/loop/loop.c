@@ -21,7 +21,7 @@ static void deliver(struct loop_cmd *c)
 	unsigned n = 0;
 
 	for (uint32_t at = 0; at < c->len; at += step) {
-		c->iov[n].iov_base = (void *)(uintptr_t)(c->out + c->off + at);
+		c->iov[n].iov_base = (void *)(c->out + c->off + at);
 		c->iov[n++].iov_len = min(step, c->len - at);
 	}
 	c->asked = false;
