@@ -88,7 +88,7 @@ static bool header_correct(const struct iscsi_conn *c, const union pdu *p)
 	uint32_t n = BHS_LEN + p->basic.ahs_len * 4u;
 
 	return !c->header_digest ||
-	       iscsi_digest_load(p->bytes + n) == iscsi_crc32c(p->bytes, n);
+	       iscsi_digest_load((const uint8_t *)p + n) == iscsi_crc32c(p->bytes, n);
 }
 
 static bool data_correct(const struct iscsi_conn *c, const uint8_t *data, uint32_t len)

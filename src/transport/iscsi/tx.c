@@ -70,7 +70,7 @@ union pdu *tx_begin(struct iscsi_conn *c, uint8_t opcode, uint32_t room)
 
 uint8_t *tx_data(const struct iscsi_conn *c, union pdu *p)
 {
-	return p->bytes + BHS_LEN + (c->header_digest ? DIGEST_LEN : 0);
+	return (uint8_t *)p + BHS_LEN + (c->header_digest ? DIGEST_LEN : 0);
 }
 
 /* Queue @len bytes of the tail's memory, which follow what it has used. */
