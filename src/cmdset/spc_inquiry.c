@@ -116,11 +116,10 @@ static uint8_t *put_designator(uint8_t *p, enum code_set code, unsigned what, co
 static uint8_t *put_name(uint8_t *p, enum association assoc, const char *name)
 {
 	char s[256] = "";
-	size_t n;
+	size_t n = min(strlen(name), sizeof(s) - 4);
 
-	snprintf(s, sizeof(s) - 4, "%s", name);
-	n = round_up(strlen(s) + 1, 4);
-	return put_designator(p, CODE_UTF8, assoc | DESIG_NAME, s, (uint32_t)n);
+	memcpy(s, name, n);
+	return put_designator(p, CODE_UTF8, assoc | DESIG_NAME, s, (uint32_t)round_up(n + 1, 4));
 }
 
 /* RFC 7143 4.2.7.2: a target port is the target's name and its portal group. */
