@@ -153,7 +153,9 @@ static int create_reactors(struct daemon *d, struct err *e)
 	const struct engine *engine = engine_choose(d->opt.engine, e);
 	unsigned n = d->opt.reactors ? d->opt.reactors : reactor_default_count();
 	struct reactor_opts o = {
-		.name = "tgtd", .id = REACTORS_MAX, .engine = &engine_epoll,
+		.name = "tgtd",
+		.id = REACTORS_MAX,
+		.engine = &engine_epoll,
 		.buf_cap = CONTROL_MEMORY,
 	};
 	char name[16];
@@ -167,7 +169,10 @@ static int create_reactors(struct daemon *d, struct err *e)
 	for (unsigned i = 0; i < n; i++) {
 		snprintf(name, sizeof(name), "tgtd-%u", i);
 		o = (struct reactor_opts){
-			.name = name, .id = i, .engine = engine, .poll_us = d->opt.poll_us,
+			.name = name,
+			.id = i,
+			.engine = engine,
+			.poll_us = d->opt.poll_us,
 			.buf_cap = d->opt.memory / n,
 		};
 		d->reactors[i] = reactor_create(&o, e);
@@ -215,8 +220,8 @@ static void ready(struct daemon *d)
 	}
 	wait_signal(d);
 	log_info("tgtd " STGT_VERSION ": %u reactor%s on %s, %llu MiB of data memory, control port "
-		 "%u", d->nreactors, d->nreactors == 1 ? "" : "s",
-		 reactor_engine(d->reactors[0])->name,
+		 "%u",
+		 d->nreactors, d->nreactors == 1 ? "" : "s", reactor_engine(d->reactors[0])->name,
 		 (unsigned long long)(d->opt.memory >> 20), d->opt.control_port);
 	service_notify("READY=1");
 	daemon_ready(d->ready_fd);

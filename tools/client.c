@@ -15,11 +15,15 @@
 static void explain(int err, const char *path, unsigned port, struct err *e)
 {
 	if (err == ENOENT || err == ECONNREFUSED)
-		err_set(e, -err, "no tgtd is running with control port %u (%s): start one, or choose "
-			"another control port with -C", port, path);
+		err_set(e, -err,
+			"no tgtd is running with control port %u (%s): start one, or choose "
+			"another control port with -C",
+			port, path);
 	else if (err == EACCES)
-		err_set(e, -err, "no permission for %s: run as root, or as the user that tgtd runs "
-			"as", path);
+		err_set(e, -err,
+			"no permission for %s: run as root, or as the user that tgtd runs "
+			"as",
+			path);
 	else
 		err_set(e, -err, "cannot connect to %s: %s", path, strerror(err));
 }
@@ -124,8 +128,8 @@ static json_t *take_answer(const char *line, struct client_error *e)
 
 json_t *client_call(int fd, const char *method, json_t *params, struct client_error *e)
 {
-	json_t *request = json_pack("{s:s,s:i,s:s,s:o}", "jsonrpc", "2.0", "id", 1, "method", method,
-				    "params", params ? params : json_object());
+	json_t *request = json_pack("{s:s,s:i,s:s,s:o}", "jsonrpc", "2.0", "id", 1, "method",
+				    method, "params", params ? params : json_object());
 	char *text = request ? json_dumps(request, JSON_COMPACT) : NULL, *line = NULL;
 	json_t *result = NULL;
 

@@ -17,6 +17,7 @@
 /* Exit statuses are tgt's: EINVAL for nearly everything, 1 for unknown modes and operations, ENOTCONN. */
 #define EXIT_UNKNOWN 1
 
+/* clang-format off */
 static const char help[] =
 	"Linux SCSI target administration utility, version " STGT_VERSION "\n"
 	"\n"
@@ -120,6 +121,7 @@ static const struct word ops[] = {
 	{ "bind", NULL, OP_BIND }, { "unbind", NULL, OP_UNBIND }, { "update", NULL, OP_UPDATE },
 	{ "stat", NULL, OP_STAT }, { "start", NULL, OP_START }, { "stop", NULL, OP_STOP },
 };
+/* clang-format on */
 static const char *const device_types[] = { "disk", "tape", "ssc", "cd", "changer", "osd", "pt" };
 
 static int try_help(void)
@@ -152,7 +154,8 @@ static int take_number(int ch, const char *text, long long most, long long *v)
 	return try_help();
 }
 
-static int take_word(const struct word *words, unsigned n, const char *what, const char *text, int *v)
+static int take_word(const struct word *words, unsigned n, const char *what, const char *text,
+		     int *v)
 {
 	*v = find_word(words, n, text);
 	if (*v >= 0)
@@ -172,6 +175,7 @@ static int take_type(struct args *a, const char *text)
 /* Where a string option goes. */
 static const char **string_of(struct args *a, int ch)
 {
+	/* clang-format off */
 	switch (ch) {
 	case 'L': return &a->lld;
 	case 'n': return &a->name;
@@ -189,6 +193,7 @@ static const char **string_of(struct args *a, int ch)
 	case 'P': return &a->params;
 	default: return NULL;
 	}
+	/* clang-format on */
 }
 
 static int take_option(struct args *a, int ch)
@@ -246,6 +251,7 @@ static int take_option(struct args *a, int ch)
 /* Options that tgt checks, by mode and operation; NULL: it takes any. */
 static const char *allowed_options(const struct args *a)
 {
+	/* clang-format off */
 	static const struct {
 		enum mode mode;
 		enum op op;
@@ -275,6 +281,7 @@ static const char *allowed_options(const struct args *a)
 		{ MODE_LLD, OP_STOP, "LmoC" },
 		{ MODE_LLD, OP_SHOW, "LmoC" },
 	};
+	/* clang-format on */
 
 	for (unsigned i = 0; i < array_size(rules); i++)
 		if (rules[i].mode == a->mode && rules[i].op == a->op)
@@ -316,8 +323,8 @@ static int check_op(const struct args *a)
 		[MODE_LLD] = 1 << OP_START | 1 << OP_STOP | 1 << OP_SHOW,
 		[MODE_SESSION] = ~0u,
 		[MODE_CONNECTION] = ~0u,
-		[MODE_ACCOUNT] = 1 << OP_NEW | 1 << OP_DELETE | 1 << OP_SHOW | 1 << OP_BIND |
-				 1 << OP_UNBIND,
+		[MODE_ACCOUNT] =
+			1 << OP_NEW | 1 << OP_DELETE | 1 << OP_SHOW | 1 << OP_BIND | 1 << OP_UNBIND,
 	};
 
 	if (known[a->mode] & 1u << a->op)
@@ -383,8 +390,9 @@ static int parse(struct args *a, int argc, char **argv)
 {
 	int ch, err;
 
-	*a = (struct args){ .mode = MODE_NONE, .op = OP_NONE, .tid = -1, .lun = -1, .sid = -1,
-			    .cid = -1 };
+	*a = (struct args){
+		.mode = MODE_NONE, .op = OP_NONE, .tid = -1, .lun = -1, .sid = -1, .cid = -1
+	};
 	while ((ch = getopt_long(argc, argv, short_options, long_options, NULL)) >= 0) {
 		if (ch == 'h' || ch == 'V') {
 			fputs(ch == 'h' ? help : STGT_VERSION "\n", stdout);

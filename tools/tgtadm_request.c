@@ -216,8 +216,8 @@ static int target_requests(const struct args *a, int fd)
 	case OP_STAT:
 		return request(fd, "lun.stat", o, show_lun_stats);
 	default:
-		return a->tid > 0 ? request(fd, "target.params", o, show_target_params) :
-				    request(fd, "target.list", o, show_targets);
+		return a->tid > 0 ? request(fd, "target.params", o, show_target_params)
+				  : request(fd, "target.list", o, show_targets);
 	}
 }
 
@@ -305,17 +305,17 @@ static json_t *sessions_with(const struct args *a, int fd, int *status)
 		*status = refuse(e.kind, e.text);
 		return NULL;
 	}
-	json_array_foreach (sessions, i, s) {
+	json_array_foreach(sessions, i, s) {
 		if (get_int(s, "sid") != a->sid)
 			continue;
 		session = true;
-		json_array_foreach (get(s, "connections"), j, c)
+		json_array_foreach(get(s, "connections"), j, c)
 			connection |= get_int(c, "cid") == a->cid;
 	}
 	if (session && connection)
 		return sessions;
-	*status = session ? refuse("no-connection", "the session has another connection") :
-			    refuse("no-session", "the target has no such session");
+	*status = session ? refuse("no-connection", "the session has another connection")
+			  : refuse("no-session", "the target has no such session");
 	json_decref(sessions);
 	return NULL;
 }
@@ -372,7 +372,8 @@ static int connection_requests(const struct args *a, int fd)
 static int session_requests(const struct args *a, int fd)
 {
 	if (a->op != OP_STAT)
-		return refuse("invalid", "sessions can only be counted (stat); connection mode shows "
+		return refuse("invalid",
+			      "sessions can only be counted (stat); connection mode shows "
 			      "and deletes them");
 	if (a->tid <= 0)
 		return refuse("no-target", "--tid is missing");
@@ -391,10 +392,14 @@ static int lld_requests(const struct args *a, int fd)
 int tgtadm_run(const struct args *a, int fd)
 {
 	static int (*const requests[])(const struct args *a, int fd) = {
-		[MODE_SYSTEM] = system_requests, [MODE_TARGET] = target_requests,
-		[MODE_LUN] = lun_requests, [MODE_PORTAL] = portal_requests,
-		[MODE_LLD] = lld_requests, [MODE_SESSION] = session_requests,
-		[MODE_CONNECTION] = connection_requests, [MODE_ACCOUNT] = account_requests,
+		[MODE_SYSTEM] = system_requests,
+		[MODE_TARGET] = target_requests,
+		[MODE_LUN] = lun_requests,
+		[MODE_PORTAL] = portal_requests,
+		[MODE_LLD] = lld_requests,
+		[MODE_SESSION] = session_requests,
+		[MODE_CONNECTION] = connection_requests,
+		[MODE_ACCOUNT] = account_requests,
 	};
 
 	if (a->lld && *a->lld && strcmp(a->lld, "iscsi"))

@@ -33,7 +33,7 @@ static void show_nexus(const json_t *n)
 
 	printf(I2 "I_T nexus: %lld\n", get_int(n, "sid"));
 	printf(I3 "Initiator: %s alias: %s\n", get_str(n, "initiator"), *alias ? alias : "none");
-	json_array_foreach (get(n, "connections"), i, c) {
+	json_array_foreach(get(n, "connections"), i, c) {
 		printf(I3 "Connection: %lld\n", get_int(c, "cid"));
 		printf(I4 "IP Address: %s\n", get_str(c, "address"));
 	}
@@ -63,7 +63,7 @@ static void show_strings(const char *indent, const json_t *list)
 	const json_t *s;
 	size_t i;
 
-	json_array_foreach (list, i, s)
+	json_array_foreach(list, i, s)
 		printf("%s%s\n", indent, json_string_value(s));
 }
 
@@ -90,10 +90,10 @@ static void show_target(const json_t *t)
 		printf(I2 "Nop count: %lld\n", get_int(t, "nop_count"));
 	}
 	printf(I1 "I_T nexus information:\n");
-	json_array_foreach (get(t, "nexuses"), i, o)
+	json_array_foreach(get(t, "nexuses"), i, o)
 		show_nexus(o);
 	printf(I1 "LUN information:\n");
-	json_array_foreach (get(t, "luns"), i, o)
+	json_array_foreach(get(t, "luns"), i, o)
 		show_lun(o);
 	printf(I1 "Account information:\n");
 	show_account_names(I2, get(t, "accounts"));
@@ -107,7 +107,7 @@ void show_targets(const json_t *targets)
 	const json_t *t;
 	size_t i;
 
-	json_array_foreach (targets, i, t)
+	json_array_foreach(targets, i, t)
 		show_target(t);
 }
 
@@ -116,7 +116,7 @@ void show_target_params(const json_t *params)
 	const char *name;
 	json_t *v;
 
-	json_object_foreach ((json_t *)params, name, v)
+	json_object_foreach((json_t *)params, name, v)
 		printf("%s=%s\n", name, json_string_value(v));
 }
 
@@ -138,18 +138,18 @@ void show_system(const json_t *s)
 	printf(I1 "debug: %s\n", get_bool(s, "debug") ? "on" : "off");
 	printf("LLDs:\n" I1 "iscsi: ready\n");
 	printf("Backing stores:\n");
-	json_array_foreach (get(s, "stores"), i, o)
+	json_array_foreach(get(s, "stores"), i, o)
 		printf(I1 "%s%s\n", get_str(o, "name"),
 		       get_bool(o, "needs_path") ? " (bsoflags sync:direct)" : "");
 	printf("Device types:\n");
-	json_array_foreach (get(s, "device_types"), i, o)
+	json_array_foreach(get(s, "device_types"), i, o)
 		printf(I1 "%s\n", device_word(json_string_value(o)));
 	if (json_array_size(get(accounts, "incoming")) || *get_str(accounts, "outgoing")) {
 		printf(I1 "Account information:\n\n"); /* tgt has this empty line */
 		show_account_names(I1, accounts);
 	}
-	printf("iSNS:\n" I1 "iSNS=Off\n" I1 "iSNSServerIP=\n" I1 "iSNSServerPort=3205\n"
-	       I1 "iSNSAccessControl=Off\n");
+	printf("iSNS:\n" I1 "iSNS=Off\n" I1 "iSNSServerIP=\n" I1 "iSNSServerPort=3205\n" I1
+	       "iSNSAccessControl=Off\n");
 }
 
 void show_connections(const json_t *sessions)
@@ -157,9 +157,9 @@ void show_connections(const json_t *sessions)
 	const json_t *s, *c;
 	size_t i, j;
 
-	json_array_foreach (sessions, i, s) {
+	json_array_foreach(sessions, i, s) {
 		printf("Session: %lld\n", get_int(s, "sid"));
-		json_array_foreach (get(s, "connections"), j, c) {
+		json_array_foreach(get(s, "connections"), j, c) {
 			printf(I1 "Connection: %lld\n", get_int(c, "cid"));
 			printf(I2 "Initiator: %s\n", get_str(s, "initiator"));
 			printf(I2 "IP Address: %s\n", get_str(c, "address"));
@@ -174,7 +174,7 @@ void show_accounts(const json_t *accounts)
 
 	if (json_array_size(accounts))
 		printf("Account list:\n");
-	json_array_foreach (accounts, i, a)
+	json_array_foreach(accounts, i, a)
 		printf(I1 "%s\n", get_str(a, "user"));
 }
 
@@ -184,7 +184,7 @@ void show_lld(const json_t *targets)
 	size_t i;
 
 	printf("LLDs:\n" I1 "iscsi: ready\n");
-	json_array_foreach (targets, i, t)
+	json_array_foreach(targets, i, t)
 		printf(I2 "Target %lld: %s\n", get_int(t, "tid"), get_str(t, "name"));
 }
 
@@ -193,7 +193,7 @@ void show_portals(const json_t *portals)
 	const json_t *p;
 	size_t i;
 
-	json_array_foreach (portals, i, p)
+	json_array_foreach(portals, i, p)
 		printf("Portal: %s\n", json_string_value(p));
 }
 
@@ -206,8 +206,9 @@ void show_lun_stats(const json_t *rows)
 
 	printf("tgt lun sid rd_subm(bytes,cmds) rd_done(bytes,cmds) wr_subm(bytes,cmds) "
 	       "wr_done(bytes,cmds) errs\n");
-	json_array_foreach (rows, i, r)
-		printf("%3lld %3lld %3lld %12lld %6lld %12lld %6lld %12lld %6lld %12lld %6lld %4lld\n",
+	json_array_foreach(rows, i, r)
+		printf("%3lld %3lld %3lld %12lld %6lld %12lld %6lld %12lld %6lld %12lld %6lld "
+		       "%4lld\n",
 		       get_int(r, "tid"), get_int(r, "lun"), get_int(r, "sid"),
 		       get_int(r, "rd_subm_bytes"), get_int(r, "rd_subm_cmds"),
 		       get_int(r, "rd_done_bytes"), get_int(r, "rd_done_cmds"),
@@ -221,10 +222,10 @@ void show_connection_stats(const json_t *sessions, long long sid, long long cid)
 	size_t i, j;
 
 	printf("sid cid rxdata_octets txdata_octets dataout_pdus datain_pdus cmd_pdus rsp_pdus\n");
-	json_array_foreach (sessions, i, s) {
+	json_array_foreach(sessions, i, s) {
 		if (sid >= 0 && get_int(s, "sid") != sid)
 			continue;
-		json_array_foreach (get(s, "connections"), j, c) {
+		json_array_foreach(get(s, "connections"), j, c) {
 			if (cid >= 0 && get_int(c, "cid") != cid)
 				continue;
 			printf("%3lld %3lld %13lld %13lld %12lld %11lld %8lld %8lld\n",

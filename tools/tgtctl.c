@@ -343,9 +343,9 @@ static int take_global(struct global *g, int ch)
 	}
 }
 
-/* All options from argv[optind]; of command @c (may be NULL), whose values go to @o. */
-static int take_options(struct global *g, const struct command *c, json_t *o, int argc, char **argv,
-			const char *letters)
+/* All options from argv[optind]; @own (may be NULL) are the command's, whose values go to @o. */
+static int take_options(struct global *g, const struct ctl_option *own, json_t *o, int argc,
+			char **argv, const char *letters)
 {
 	struct option all[OPTIONS_MAX + 5] = {
 		{ "control-port", required_argument, NULL, 'C' },
@@ -353,14 +353,14 @@ static int take_options(struct global *g, const struct command *c, json_t *o, in
 		{ "help", no_argument, NULL, 'h' },
 		{ "version", no_argument, NULL, 'V' },
 	};
-	int n = 4, ch, err = 0;
+	int n = 0, ch, err = 0;
 
-	for (const struct ctl_option *opt = c ? c->options : NULL;
-	     opt && opt->name && n < OPTIONS_MAX + 4; opt++, n++)
-		all[n] = (struct option){ opt->name, opt->value ? required_argument : no_argument,
-					  NULL, 256 + n - 4 };
+	for (; own && own[n].name && n < OPTIONS_MAX; n++)
+		all[4 + n] = (struct option){ own[n].name,
+					      own[n].value ? required_argument : no_argument, NULL,
+					      256 + n };
 	while (!err && (ch = getopt_long(argc, argv, letters, all, NULL)) >= 0)
-		err = ch >= 256 ? put_option(o, &c->options[ch - 256], optarg) : take_global(g, ch);
+		err = own && ch >= 256 ? put_option(o, &own[ch - 256], optarg) : take_global(g, ch);
 	return err;
 }
 
@@ -375,8 +375,9 @@ static int call(const struct global *g, const struct command *c, const char *met
 
 	if (fd < 0) {
 		json_decref(params);
-		return complain(-fd == ENOENT || -fd == ECONNREFUSED ? STATUS_NOT_RUNNING :
-								       STATUS_ERROR, "%s", e.text);
+		return complain(-fd == ENOENT || -fd == ECONNREFUSED ? STATUS_NOT_RUNNING
+								     : STATUS_ERROR,
+				"%s", e.text);
 	}
 	result = client_call(fd, method, params, &ce);
 	close(fd);
@@ -398,7 +399,7 @@ static int run(struct global *g, const struct command *c, int argc, char **argv)
 
 	/* getopt wants a program name first: the command's last word stands there */
 	optind = 0;
-	err = take_options(g, c, params, argc, argv, "C:hV");
+	err = take_options(g, c->options, params, argc, argv, "C:hV");
 	if (!err && g->help) {
 		help_command(c);
 		json_decref(params);

@@ -2,9 +2,13 @@
 /* The commands: what they are called, what they take, which verb does it, how it is shown. */
 #include "tgtctl.h"
 
-#define END { 0 }
+#define END \
+	{ \
+		0 \
+	}
 #define OPT ARG_OPTIONAL
 
+/* clang-format off */
 #define STORE_OPTIONS \
 	{ "lun", "lun", 'i', "N", "logical unit number (default: the lowest free one from 1)" }, \
 	{ "type", "bstype", 's', "TYPE", "store type: file (rdwr), mem, null, ...; see system" }, \
@@ -130,3 +134,4 @@ const struct command commands[] = {
 	  "tgtctl rpc help\n  tgtctl rpc target.list '{\"tid\": 1}'" },
 	{ 0 },
 };
+/* clang-format on */

@@ -37,11 +37,11 @@ static void print_table(json_t *table)
 	size_t width[COLUMNS_MAX] = { 0 }, r, i, n = json_array_size(json_array_get(table, 0));
 	const json_t *row;
 
-	json_array_foreach (table, r, row)
+	json_array_foreach(table, r, row)
 		for (i = 0; i < n; i++)
 			if (strlen(cell(row, i)) > width[i])
 				width[i] = strlen(cell(row, i));
-	json_array_foreach (table, r, row) {
+	json_array_foreach(table, r, row) {
 		for (i = 0; i + 1 < n; i++)
 			printf("%-*s  ", (int)width[i], cell(row, i));
 		printf("%s\n", cell(row, n - 1));
@@ -103,7 +103,7 @@ void show_export(const json_t *r)
 	printf("target  %s\n", get_str(r, "name"));
 	printf("tid     %lld\n", get_int(r, "tid"));
 	printf("lun     %lld\n", get_int(r, "lun"));
-	json_array_foreach (get(r, "portals"), i, p)
+	json_array_foreach(get(r, "portals"), i, p)
 		print_portal("portal  ", json_string_value(p));
 }
 
@@ -126,11 +126,10 @@ void show_target_list(const json_t *r)
 	size_t i;
 
 	add_row(table, 5, "TID", "STATE", "LUNS", "SESSIONS", "NAME");
-	json_array_foreach (r, i, t)
+	json_array_foreach(r, i, t)
 		add_row(table, 5, INT(t, "tid"), get_str(t, "state"),
 			number((long long)json_array_size(get(t, "luns"))).s,
-			number((long long)json_array_size(get(t, "nexuses"))).s,
-			get_str(t, "name"));
+			number((long long)json_array_size(get(t, "nexuses"))).s, get_str(t, "name"));
 	print_table(table);
 }
 
@@ -141,8 +140,8 @@ void show_lun_list(const json_t *r)
 	size_t i, j;
 
 	add_row(table, 9, "TID", "LUN", "TYPE", "SIZE", "BLOCK", "STATE", "FLAGS", "STORE", "PATH");
-	json_array_foreach (r, i, t) {
-		json_array_foreach (get(t, "luns"), j, l) {
+	json_array_foreach(r, i, t) {
+		json_array_foreach(get(t, "luns"), j, l) {
 			char flags[64];
 
 			snprintf(flags, sizeof(flags), "%s%s%s%s",
@@ -163,9 +162,9 @@ static void acl_rows(json_t *table, const json_t *t)
 	const json_t *acls = get(t, "acls"), *a;
 	size_t i;
 
-	json_array_foreach (get(acls, "addresses"), i, a)
+	json_array_foreach(get(acls, "addresses"), i, a)
 		add_row(table, 3, INT(t, "tid"), "address", json_string_value(a));
-	json_array_foreach (get(acls, "names"), i, a)
+	json_array_foreach(get(acls, "names"), i, a)
 		add_row(table, 3, INT(t, "tid"), "name", json_string_value(a));
 }
 
@@ -176,7 +175,7 @@ void show_acl_list(const json_t *r)
 	size_t i;
 
 	add_row(table, 3, "TID", "BY", "RULE");
-	json_array_foreach (r, i, t)
+	json_array_foreach(r, i, t)
 		acl_rows(table, t);
 	print_table(table);
 }
@@ -188,10 +187,10 @@ void show_account_list(const json_t *r)
 	size_t i, j;
 
 	add_row(table, 3, "USER", "BOUND TO", "DIRECTION");
-	json_array_foreach (r, i, a) {
+	json_array_foreach(r, i, a) {
 		if (!json_array_size(get(a, "bindings")))
 			add_row(table, 3, get_str(a, "user"), "-", "-");
-		json_array_foreach (get(a, "bindings"), j, b)
+		json_array_foreach(get(a, "bindings"), j, b)
 			add_row(table, 3, get_str(a, "user"),
 				get(b, "tid") ? INT(b, "tid") : "discovery",
 				get_bool(b, "outgoing") ? "outgoing" : "incoming");
@@ -206,7 +205,7 @@ void show_session_list(const json_t *r)
 	size_t i;
 
 	add_row(table, 7, "TID", "SID", "ADDRESS", "CID", "COMMANDS", "REACTOR", "INITIATOR");
-	json_array_foreach (r, i, s) {
+	json_array_foreach(r, i, s) {
 		c = json_array_get(get(s, "connections"), 0);
 		add_row(table, 7, INT(s, "tid"), INT(s, "sid"), c ? get_str(c, "address") : "-",
 			c ? INT(c, "cid") : "-", c ? INT(c, "commands") : "-", INT(s, "reactor"),
@@ -220,7 +219,7 @@ void show_portal_list(const json_t *r)
 	const json_t *p;
 	size_t i;
 
-	json_array_foreach (r, i, p)
+	json_array_foreach(r, i, p)
 		print_portal("", json_string_value(p));
 }
 
@@ -232,7 +231,7 @@ void show_target_settings(const json_t *r)
 	const char *name;
 
 	add_row(table, 2, "SETTING", "VALUE");
-	json_object_foreach ((json_t *)r, name, v)
+	json_object_foreach((json_t *)r, name, v)
 		add_row(table, 2, name, json_string_value(v));
 	print_table(table);
 }
@@ -249,7 +248,7 @@ void show_target_details(const json_t *r)
 	show_session_list(get(t, "nexuses"));
 	printf("\n");
 	show_acl_list(r);
-	json_array_foreach (get(accounts, "incoming"), i, a)
+	json_array_foreach(get(accounts, "incoming"), i, a)
 		printf("\naccount %s", json_string_value(a));
 	if (*get_str(accounts, "outgoing"))
 		printf("\naccount %s (outgoing)", get_str(accounts, "outgoing"));
@@ -262,16 +261,16 @@ void show_tree(const json_t *r)
 	const json_t *t, *o;
 	size_t i, j;
 
-	json_array_foreach (r, i, t) {
+	json_array_foreach(r, i, t) {
 		printf("%lld  %s%s\n", get_int(t, "tid"), get_str(t, "name"),
 		       strcmp(get_str(t, "state"), "ready") ? "  (offline)" : "");
-		json_array_foreach (get(t, "luns"), j, o)
+		json_array_foreach(get(t, "luns"), j, o)
 			if (strcmp(get_str(o, "type"), "controller"))
 				printf("   LUN %-4lld %s, %s  %s  %s%s\n", get_int(o, "lun"),
 				       get_str(o, "type"), BYTES(o, "size"), get_str(o, "bstype"),
 				       path_of(o),
 				       strcmp(get_str(o, "state"), "ready") ? "  (not ready)" : "");
-		json_array_foreach (get(t, "nexuses"), j, o)
+		json_array_foreach(get(t, "nexuses"), j, o)
 			printf("   session %-4lld %s  %s\n", get_int(o, "sid"),
 			       get_str(json_array_get(get(o, "connections"), 0), "address"),
 			       get_str(o, "initiator"));
@@ -288,7 +287,7 @@ static void show_unit_counters(const json_t *luns)
 
 	add_row(table, 9, "TID", "LUN", "READS", "READ", "WRITES", "WRITTEN", "ERRORS", "IN FLIGHT",
 		"STORE");
-	json_array_foreach (luns, i, l)
+	json_array_foreach(luns, i, l)
 		add_row(table, 9, INT(l, "tid"), INT(l, "lun"), INT(l, "read_cmds"),
 			BYTES(l, "read_bytes"), INT(l, "write_cmds"), BYTES(l, "write_bytes"),
 			INT(l, "errors"), INT(l, "inflight"), get_str(l, "store"));
@@ -301,8 +300,9 @@ static void show_reactors(const json_t *reactors)
 	const json_t *x, *m;
 	size_t i;
 
-	add_row(table, 8, "REACTOR", "ENGINE", "TURNS", "WAITS", "RECEIVES", "SENDS", "MEMORY", "CAP");
-	json_array_foreach (reactors, i, x) {
+	add_row(table, 8, "REACTOR", "ENGINE", "TURNS", "WAITS", "RECEIVES", "SENDS", "MEMORY",
+		"CAP");
+	json_array_foreach(reactors, i, x) {
 		m = get(x, "memory");
 		add_row(table, 8, get_str(x, "name"), get_str(x, "engine"), INT(x, "turns"),
 			INT(x, "waits"), INT(x, "recvs"), INT(x, "sends"), BYTES(m, "slabs"),
@@ -315,10 +315,12 @@ void show_stat(const json_t *r)
 {
 	const json_t *live = get(r, "live");
 
-	printf("up %lld s; %lld targets, %lld LUNs, %lld sessions, %lld connections, %lld commands, "
-	       "%s of buffers in use\n\n", get_int(r, "uptime"), get_int(live, "targets"),
-	       get_int(live, "luns"), get_int(live, "sessions"), get_int(live, "connections"),
-	       get_int(live, "commands"), BYTES(live, "buffer_bytes"));
+	printf("up %lld s; %lld targets, %lld LUNs, %lld sessions, %lld connections, %lld "
+	       "commands, "
+	       "%s of buffers in use\n\n",
+	       get_int(r, "uptime"), get_int(live, "targets"), get_int(live, "luns"),
+	       get_int(live, "sessions"), get_int(live, "connections"), get_int(live, "commands"),
+	       BYTES(live, "buffer_bytes"));
 	show_unit_counters(get(r, "luns"));
 	printf("\n");
 	show_reactors(get(r, "reactors"));
@@ -333,10 +335,10 @@ void show_system_state(const json_t *r)
 	       get_str(r, "state"));
 	printf("engine %s, %lld reactors, log level %s\n", get_str(r, "engine"),
 	       get_int(r, "reactors"), get_str(r, "log_level"));
-	json_array_foreach (get(r, "portals"), i, s)
+	json_array_foreach(get(r, "portals"), i, s)
 		print_portal("portal ", json_string_value(s));
 	printf("stores:\n");
-	json_array_foreach (get(r, "stores"), i, s)
+	json_array_foreach(get(r, "stores"), i, s)
 		printf("  %-10s %s\n", get_str(s, "name"), get_str(s, "summary"));
 }
 

@@ -29,8 +29,10 @@ void verb_account_create(struct call *c)
 {
 	struct err e;
 
-	answer(c, account_add(&call_control(c)->ts, call_str(c, "user", ""),
-			      call_str(c, "password", ""), &e), &e);
+	answer(c,
+	       account_add(&call_control(c)->ts, call_str(c, "user", ""),
+			   call_str(c, "password", ""), &e),
+	       &e);
 }
 
 void verb_account_delete(struct call *c)
@@ -87,8 +89,7 @@ void verb_account_list(struct call *c)
 
 /* tid or target absent means discovery, as tgtadm has it. */
 static void bind_or_unbind(struct call *c, int (*fn)(struct targets *ts, struct target *t,
-						     const char *user, bool outgoing,
-						     struct err *e))
+						     const char *user, bool outgoing, struct err *e))
 {
 	struct target *t = NULL;
 	struct err e;
@@ -98,8 +99,10 @@ static void bind_or_unbind(struct call *c, int (*fn)(struct targets *ts, struct 
 		if (!t)
 			return;
 	}
-	answer(c, fn(&call_control(c)->ts, t, call_str(c, "user", ""),
-		     call_bool(c, "outgoing", false), &e), &e);
+	answer(c,
+	       fn(&call_control(c)->ts, t, call_str(c, "user", ""), call_bool(c, "outgoing", false),
+		  &e),
+	       &e);
 }
 
 void verb_account_bind(struct call *c)

@@ -8,6 +8,7 @@
 
 #define TEXT_MAX 4095 /* bytes of a path or of options */
 
+/* clang-format off */
 #define END { .type = P_END }
 #define LU_PARAMS_HELP \
 	"settings by tgt's names, as strings: scsi_id, scsi_sn, vendor_id, product_id, " \
@@ -25,6 +26,7 @@
 	{ "lun", P_INT, needed, 0, LUN_MAX, "logical unit number" }
 #define PARAM_FORCE(text) \
 	{ "force", P_BOOL, .help = text }
+/* clang-format on */
 
 static const struct param target_create_params[] = {
 	{ "name", P_STRING, true, 1, INITIATOR_NAME_MAX, "iSCSI name" },
@@ -107,7 +109,8 @@ static const struct param portal_params[] = {
 };
 static const struct param export_params[] = {
 	PARAMS_OF_STORE,
-	{ "name", P_STRING, false, 1, INITIATOR_NAME_MAX, "target name; default from host and path" },
+	{ "name", P_STRING, false, 1, INITIATOR_NAME_MAX,
+	  "target name; default from host and path" },
 	{ "tid", P_INT, false, 1, 65535, "target number; default: the lowest free one" },
 	PARAM_LUN(false),
 	{ "size", P_SIZE, .help = "make a sparse image of this size if there is none" },
@@ -150,8 +153,7 @@ const struct verb control_verbs[] = {
 	{ "account.unbind", "undo account.bind", account_bind_params, verb_account_unbind },
 	{ "session.list", "sessions and their connections", target_params, verb_session_list },
 	{ "session.close", "close a session", session_close_params, verb_session_close },
-	{ "connection.close", "close a connection", connection_close_params,
-	  verb_connection_close },
+	{ "connection.close", "close a connection", connection_close_params, verb_connection_close },
 	{ "portal.add", "listen at an address", portal_params, verb_portal_add },
 	{ "portal.remove", "stop listening at an address", portal_params, verb_portal_remove },
 	{ "portal.list", "portals, newest first", NULL, verb_portal_list },
@@ -170,10 +172,10 @@ int control_init(struct control *c, struct err *e)
 	list_init(&c->removals);
 	c->started = reactor_now(c->self);
 	if (cmdset_init())
-		return err_set(e, -EINVAL, "a command table fails its self-test: this build is "
+		return err_set(e, -EINVAL,
+			       "a command table fails its self-test: this build is "
 			       "broken");
-	if (targets_init(&c->ts, c->self, c->reactors, c->nreactors, &absent_server,
-			 &wlun_server))
+	if (targets_init(&c->ts, c->self, c->reactors, c->nreactors, &absent_server, &wlun_server))
 		return err_set(e, -ENOMEM, "no memory for the targets");
 	return 0;
 }

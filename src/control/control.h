@@ -60,11 +60,11 @@ static inline struct control *call_control(const struct call *c)
 }
 
 /* Rows of parameters that name a target: by number or by name. */
-#define PARAM_TARGET(needed) \
-	{ "tid", P_INT, needed, 1, 65535, "the target's number" }
+/* clang-format off */
 #define PARAM_TARGET_OR_NAME \
 	{ "tid", P_INT, false, 1, 65535, "the target's number" }, \
 	{ "target", P_STRING, false, 1, INITIATOR_NAME_MAX, "or its name" }
+/* clang-format on */
 
 /* The target that the parameters tid or target name; NULL: the call has been failed. */
 struct target *call_target(struct call *c);

@@ -78,8 +78,7 @@ int pid_file_write(const char *path, struct err *e)
 	CLEANUP_CLOSE int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 
 	if (fd < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
-		return err_set(e, -errno, "cannot write the pid file %s: %s", path,
-			       strerror(errno));
+		return err_set(e, -errno, "cannot write the pid file %s: %s", path, strerror(errno));
 	return 0;
 }
 
@@ -93,12 +92,15 @@ static void spare_from_oom(void)
 		log_debug("the OOM killer does not spare this process: %s", strerror(errno));
 }
 
+/* 0 if the kernel does not say. */
 static unsigned long most_files(void)
 {
-	CLEANUP_FCLOSE FILE *f = fopen("/proc/sys/fs/nr_open", "re");
-	unsigned long n;
+	CLEANUP_CLOSE int fd = open("/proc/sys/fs/nr_open", O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
 
-	return f && fscanf(f, "%lu", &n) == 1 ? n : 0;
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return 0;
+	return strtoul(text, NULL, 10);
 }
 
 void daemon_limits(void)
@@ -138,6 +140,7 @@ void service_notify(const char *state)
 
 	CLEANUP_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 
-	if (fd < 0 || sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&sa, len) < 0)
+	if (fd < 0 ||
+	    sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&sa, len) < 0)
 		log_debug("the service manager was not told %s: %s", state, strerror(errno));
 }

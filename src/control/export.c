@@ -16,14 +16,14 @@
 
 #define NAME_PREFIX "iqn.2026-11.io.stgt"
 
-struct export {
+struct export_job {
 	struct call *call;
 	struct offload job; /* makes the image */
 	char *path; /* copy */
 	uint64_t size;
 	bool made; /* the image is ours to remove */
 	struct msg step; /* to what comes next, or to the failure */
-	void (*next)(struct export *x);
+	void (*next)(struct export_job *x);
 	enum fail fail;
 	int err;
 	struct err e;
@@ -32,7 +32,7 @@ struct export {
 	char bsopts[512];
 };
 
-static void export_free(struct export *x)
+static void export_free(struct export_job *x)
 {
 	free(x->path);
 	free(x);
@@ -42,17 +42,17 @@ static void export_free(struct export *x)
 
 static void unlink_run(struct offload *o)
 {
-	unlink(container_of(o, struct export, job)->path);
+	unlink(container_of(o, struct export_job, job)->path);
 }
 
 static void unlink_done(struct offload *o)
 {
-	export_free(container_of(o, struct export, job));
+	export_free(container_of(o, struct export_job, job));
 }
 
 static void undone(void *arg, int err, const struct err *e)
 {
-	struct export *x = arg;
+	struct export_job *x = arg;
 
 	if (err)
 		log_err("export: %s", e->text);
@@ -64,7 +64,7 @@ static void undone(void *arg, int err, const struct err *e)
 	offload_submit(reactor_self(), &x->job, OFFLOAD_SLOW);
 }
 
-static void export_failed(struct export *x, enum fail fail, const struct err *e)
+static void export_failed(struct export_job *x, enum fail fail, const struct err *e)
 {
 	struct control *c = call_control(x->call);
 	struct target *t = x->tid ? target_find(&c->ts, x->tid) : NULL;
@@ -77,7 +77,7 @@ static void export_failed(struct export *x, enum fail fail, const struct err *e)
 
 /* ---- success -------------------------------------------------------------------------- */
 
-static void answer(struct export *x)
+static void answer(struct export_job *x)
 {
 	struct call *c = x->call;
 	struct target *t = target_find(&call_control(c)->ts, x->tid);
@@ -100,7 +100,7 @@ static void answer(struct export *x)
 
 static void step_run(struct msg *m)
 {
-	struct export *x = container_of(m, struct export, step);
+	struct export_job *x = container_of(m, struct export_job, step);
 
 	if (x->err)
 		export_failed(x, x->fail, &x->e);
@@ -109,8 +109,8 @@ static void step_run(struct msg *m)
 }
 
 /* unit_create() may end while it is still on the stack: go on by message. */
-static void step_post(struct export *x, enum fail fail, const struct err *e,
-		      void (*next)(struct export *x))
+static void step_post(struct export_job *x, enum fail fail, const struct err *e,
+		      void (*next)(struct export_job *x))
 {
 	x->fail = fail;
 	x->err = e ? e->code : 0;
@@ -125,7 +125,7 @@ static void disk_made(struct unit *u, enum fail fail, const struct err *e, void 
 	step_post(arg, fail, e, answer);
 }
 
-static void make_disk(struct export *x)
+static void make_disk(struct export_job *x)
 {
 	struct call *c = x->call;
 	struct unit_spec spec = {
@@ -168,7 +168,7 @@ static void default_name(const char *what, char out[ISCSI_NAME_MAX + 1])
 	}
 }
 
-static void make_target(struct export *x)
+static void make_target(struct export_job *x)
 {
 	struct call *c = x->call;
 	char name[ISCSI_NAME_MAX + 1];
@@ -184,7 +184,8 @@ static void make_target(struct export *x)
 			&fail, &e);
 	if (!t) {
 		if (fail == FAIL_TARGET_EXIST && !call_has(c, "name"))
-			err_set(&e, -EEXIST, "target %s exists already: choose another --name", name);
+			err_set(&e, -EEXIST, "target %s exists already: choose another --name",
+				name);
 		export_failed(x, fail, &e);
 		return;
 	}
@@ -193,7 +194,7 @@ static void make_target(struct export *x)
 
 /* ---- the image -------------------------------------------------------------------------- */
 
-static int make_image(struct export *x)
+static int make_image(struct export_job *x)
 {
 	struct stat st;
 	int fd;
@@ -205,8 +206,10 @@ static int make_image(struct export *x)
 				       strerror(errno));
 		if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == x->size)
 			return 0;
-		return err_set(&x->e, -EEXIST, "%s exists and does not have %" PRIu64 " bytes: leave "
-			       "the size out to export it as it is", x->path, x->size);
+		return err_set(&x->e, -EEXIST,
+			       "%s exists and does not have %" PRIu64 " bytes: leave "
+			       "the size out to export it as it is",
+			       x->path, x->size);
 	}
 	if (fd < 0)
 		return err_set(&x->e, -errno, "cannot make %s: %s", x->path, strerror(errno));
@@ -220,14 +223,14 @@ static int make_image(struct export *x)
 
 static void image_run(struct offload *o)
 {
-	struct export *x = container_of(o, struct export, job);
+	struct export_job *x = container_of(o, struct export_job, job);
 
 	x->err = make_image(x);
 }
 
 static void image_done(struct offload *o)
 {
-	struct export *x = container_of(o, struct export, job);
+	struct export_job *x = container_of(o, struct export_job, job);
 
 	if (x->err)
 		export_failed(x, FAIL_INVALID, &x->e);
@@ -256,7 +259,7 @@ void verb_export(struct call *c)
 {
 	const char *type = call_str(c, "bstype", "file"), *bsopts = call_str(c, "bsopts", "");
 	const struct store_ops *ops = store_find(type);
-	struct export *x;
+	struct export_job *x;
 
 	if (!check(c))
 		return;

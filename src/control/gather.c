@@ -92,7 +92,10 @@ static void add_samples(struct gather *g, struct unit *u)
 		if (!home && !(g->what & GATHER_STATS))
 			continue;
 		g->s[g->n++] = (struct sample){
-			.gather = g, .unit = u, .reactor = c->reactors[r], .home = home,
+			.gather = g,
+			.unit = u,
+			.reactor = c->reactors[r],
+			.home = home,
 		};
 		unit_ref(u);
 	}

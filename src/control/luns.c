@@ -41,8 +41,8 @@ static bool type_offered(struct call *c)
 
 	if (!strcmp(type, "disk"))
 		return true;
-	call_failf(c, FAIL_UNSUPPORTED, -EOPNOTSUPP, "device type '%.32s' is not offered: only disk",
-		   type);
+	call_failf(c, FAIL_UNSUPPORTED, -EOPNOTSUPP,
+		   "device type '%.32s' is not offered: only disk", type);
 	return false;
 }
 
@@ -68,7 +68,8 @@ void verb_lun_create(struct call *c)
 		.params = json_object_get(c->params, "params"),
 	};
 	if (call_size(c, "block_size", 0) > 65536) {
-		call_failf(c, FAIL_INVALID, -EINVAL, "block size: 512, 1024, 2048 or 4096 is needed");
+		call_failf(c, FAIL_INVALID, -EINVAL,
+			   "block size: 512, 1024, 2048 or 4096 is needed");
 		return;
 	}
 	if (unit_create(call_control(c), &spec, created, c, &fail, &e))
@@ -76,6 +77,13 @@ void verb_lun_create(struct call *c)
 }
 
 /* ---- find ------------------------------------------------------------------------- */
+
+static const char *doing(const struct unit *u)
+{
+	if (u->removing)
+		return "removed";
+	return u->ready ? "changed" : "made";
+}
 
 /* The unit that the call names, at rest; NULL: the call has been failed. */
 static struct unit *call_unit(struct call *c)
@@ -92,9 +100,9 @@ static struct unit *call_unit(struct call *c)
 		return NULL;
 	}
 	if (!u->ready || u->removing || u->updating) {
-		call_failf(c, FAIL_LUN_ACTIVE, -EBUSY, "LUN %" PRIu64 " of target %u is being %s: try "
-			   "again", lun, t->tid, !u->ready && !u->removing ? "made" :
-			   u->removing ? "removed" : "changed");
+		call_failf(c, FAIL_LUN_ACTIVE, -EBUSY,
+			   "LUN %" PRIu64 " of target %u is being %s: try again", lun, t->tid,
+			   doing(u));
 		return NULL;
 	}
 	return u;
@@ -119,9 +127,10 @@ void verb_lun_delete(struct call *c)
 		return;
 	}
 	if (!call_bool(c, "force", false) && u->store && store_inflight(u->store)) {
-		call_failf(c, FAIL_LUN_ACTIVE, -EBUSY, "LUN %" PRIu64 " of target %u has %u requests "
-			   "in flight: try again, or force it", u->lun, u->tid,
-			   store_inflight(u->store));
+		call_failf(c, FAIL_LUN_ACTIVE, -EBUSY,
+			   "LUN %" PRIu64 " of target %u has %u requests "
+			   "in flight: try again, or force it",
+			   u->lun, u->tid, store_inflight(u->store));
 		return;
 	}
 	log_info("target %u: LUN %" PRIu64 " is being removed", u->tid, u->lun);

@@ -108,9 +108,9 @@ static int iscsi_option(struct daemon_options *o, char *item, struct err *e)
 			return err_set(e, -EINVAL, "--iscsi %s needs a value: %s=VALUE", item, item);
 	near = store_suggest(item, names);
 	return err_set(e, -EINVAL, "--iscsi %.64s%s%.80s: there is no such key: %s%s%s", item,
-		       value ? "=" : "", value ? value : "", near ? "did you mean '" :
-		       "portal, nop_interval, nop_count, login_timeout", near ? near : "",
-		       near ? "'?" : "");
+		       value ? "=" : "", value ? value : "",
+		       near ? "did you mean '" : "portal, nop_interval, nop_count, login_timeout",
+		       near ? near : "", near ? "'?" : "");
 }
 
 static int iscsi_options(struct daemon_options *o, const char *text, struct err *e)

@@ -94,8 +94,10 @@ static int parse_page(struct mode_edit *m, const char *text, struct err *e)
 			m->bytes[m->n++] = (uint8_t)v;
 	}
 	if (i < 4 || m->n != head[2] || i - 3 != m->n)
-		return err_set(e, -EINVAL, "mode_page=%.64s: write page:subpage:length: and then "
-			       "as many bytes as length says", text);
+		return err_set(e, -EINVAL,
+			       "mode_page=%.64s: write page:subpage:length: and then "
+			       "as many bytes as length says",
+			       text);
 	m->page = (uint8_t)head[0];
 	m->subpage = (uint8_t)head[1];
 	return 0;
@@ -108,8 +110,7 @@ static int set_mode_page(struct unit_change *ch, const char *text, struct err *e
 
 	if (ch->nedits == MODE_EDITS)
 		return err_set(e, -E2BIG, "mode_page is given more than %d times", MODE_EDITS);
-	if (parse_page(&m, text, e) ||
-	    disk_mode_page(&scratch, m.page, m.subpage, m.bytes, m.n, e))
+	if (parse_page(&m, text, e) || disk_mode_page(&scratch, m.page, m.subpage, m.bytes, m.n, e))
 		return e->code;
 	ch->edit[ch->nedits++] = m;
 	return 0;
@@ -189,7 +190,8 @@ static int set_sense_format(struct unit_change *ch, const char *text, struct err
 
 static int set_store(struct unit_change *ch, const char *text, struct err *e)
 {
-	return err_set(e, -EOPNOTSUPP, "the store of a logical unit cannot be changed: delete the "
+	return err_set(e, -EOPNOTSUPP,
+		       "the store of a logical unit cannot be changed: delete the "
 		       "logical unit and make it anew");
 }
 
@@ -243,13 +245,13 @@ int change_set_all(struct unit_change *ch, json_t *params, struct err *e)
 	const char *name;
 	json_t *v;
 
-	json_object_foreach (params, name, v) {
+	json_object_foreach(params, name, v) {
 		const char *text = json_string_value(v);
 		int err;
 
 		if (!text)
-			return err_set(e, -EINVAL, "the value of parameter '%.64s' must be a string",
-				       name);
+			return err_set(e, -EINVAL,
+				       "the value of parameter '%.64s' must be a string", name);
 		err = change_set(ch, name, text, e);
 		if (err)
 			return err;

@@ -87,8 +87,10 @@ static void sessions_stay(struct removal *r, struct target *t)
 	struct err e;
 
 	t->state = r->was;
-	err_set(&e, -EBUSY, "the sessions of target %u do not end: a store still works on their "
-		"commands", t->tid);
+	err_set(&e, -EBUSY,
+		"the sessions of target %u do not end: a store still works on their "
+		"commands",
+		t->tid);
 	log_err("%s", e.text);
 	removal_end(r, e.code, &e);
 }

@@ -139,8 +139,9 @@ static void connection_known(struct iscsi_session_info *i)
 		call_failf(c, FAIL_NO_SESSION, -ENOENT, "session %" PRIu64 " has just ended",
 			   i->nexus_id);
 	else if (i->cid != cid)
-		call_failf(c, FAIL_NO_CONNECTION, -ENOENT, "session %" PRIu64 " has no connection %"
-			   PRId64 ", but %u", n->id, cid, i->cid);
+		call_failf(c, FAIL_NO_CONNECTION, -ENOENT,
+			   "session %" PRIu64 " has no connection %" PRId64 ", but %u", n->id, cid,
+			   i->cid);
 	else
 		close_session(c, n);
 	free(cc);
@@ -167,8 +168,8 @@ void verb_connection_close(struct call *c)
 
 /* ---- portals ------------------------------------------------------------------------ */
 
-static void portal_change(struct call *c, int (*change)(struct iscsi_server *s, const char *text,
-							struct err *e))
+static void portal_change(struct call *c,
+			  int (*change)(struct iscsi_server *s, const char *text, struct err *e))
 {
 	struct err e;
 

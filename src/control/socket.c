@@ -24,9 +24,10 @@ int control_socket_path(char *path, size_t room, unsigned port, struct err *e)
 		prefix = DEFAULT_PREFIX;
 	n = snprintf(path, room, "%s.%u", prefix, port);
 	if (n < 0 || (size_t)n >= room)
-		return err_set(e, -ENAMETOOLONG, "the control socket's path %s.%u is longer than "
-			       "%zu bytes: choose a shorter TGT_IPC_SOCKET", prefix, port,
-			       room - 1);
+		return err_set(e, -ENAMETOOLONG,
+			       "the control socket's path %s.%u is longer than "
+			       "%zu bytes: choose a shorter TGT_IPC_SOCKET",
+			       prefix, port, room - 1);
 	return 0;
 }
 
@@ -50,9 +51,10 @@ static void say_holder(int lock, const char *path, struct err *e)
 	ssize_t n = pread(lock, text, sizeof(text) - 1, 0);
 
 	text[n > 0 ? strcspn(text, "\n") : 0] = 0;
-	err_set(e, -EADDRINUSE, "another tgtd%s%s%s uses the control socket %s: stop it, or choose "
-		"another control port with -C", text[0] ? " (process " : "", text,
-		text[0] ? ")" : "", path);
+	err_set(e, -EADDRINUSE,
+		"another tgtd%s%s%s uses the control socket %s: stop it, or choose "
+		"another control port with -C",
+		text[0] ? " (process " : "", text, text[0] ? ")" : "", path);
 }
 
 static int take_lock(const char *path, struct err *e)
@@ -63,8 +65,10 @@ static int take_lock(const char *path, struct err *e)
 	snprintf(name, sizeof(name), "%s.lock", path);
 	fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
-		return err_set(e, -errno, "cannot make the lock file %s: %s: run as root, or set "
-			       "TGT_IPC_SOCKET to a path of your own", name, strerror(errno));
+		return err_set(e, -errno,
+			       "cannot make the lock file %s: %s: run as root, or set "
+			       "TGT_IPC_SOCKET to a path of your own",
+			       name, strerror(errno));
 	if (flock(fd, LOCK_EX | LOCK_NB)) {
 		if (errno == EWOULDBLOCK)
 			say_holder(fd, path, e);

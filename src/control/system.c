@@ -193,8 +193,7 @@ static json_t *stores_json(void)
 
 	for (const struct store_ops *const *s = store_list; *s; s++)
 		json_array_append_new(all, json_pack("{s:s,s:s,s:b}", "name", (*s)->name, "summary",
-						     (*s)->summary, "needs_path",
-						     (*s)->needs_path));
+						     (*s)->summary, "needs_path", (*s)->needs_path));
 	return all;
 }
 
@@ -216,8 +215,8 @@ static json_t *discovery_accounts(const struct targets *ts)
 	list_for_each(r, &ts->discovery_incoming, link)
 		json_array_append_new(in, text_json(r->account->user));
 	return json_pack("{s:o,s:o}", "incoming", in, "outgoing",
-			 ts->discovery_outgoing ? text_json(ts->discovery_outgoing->user) :
-						  json_null());
+			 ts->discovery_outgoing ? text_json(ts->discovery_outgoing->user)
+						: json_null());
 }
 
 static const char *const level_words[] = {
@@ -232,9 +231,10 @@ void verb_system_show(struct call *call)
 	struct control *c = call_control(call);
 
 	call_reply(call,
-		   json_pack("{s:s,s:i,s:s,s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "version", STGT_VERSION,
-			     "pid", (int)getpid(), "state", c->ts.offline ? "offline" : "ready",
-			     "debug", log_get_level() == LOG_LEVEL_DEBUG, "log_level",
+		   json_pack("{s:s,s:i,s:s,s:b,s:s,s:s,s:i,s:o,s:o,s:o,s:o}", "version",
+			     STGT_VERSION, "pid", (int)getpid(), "state",
+			     c->ts.offline ? "offline" : "ready", "debug",
+			     log_get_level() == LOG_LEVEL_DEBUG, "log_level",
 			     level_words[log_get_level()], "engine",
 			     reactor_engine(c->reactors[0])->name, "reactors", (int)c->nreactors,
 			     "stores", stores_json(), "device_types", devices_json(), "portals",
@@ -284,8 +284,10 @@ void verb_system_update(struct call *call)
 	else if (!strcmp(name, "log_level"))
 		err = set_level(value, &e);
 	else
-		err = err_set(&e, -EINVAL, "the system has no parameter '%.64s': there are State, "
-			      "debug and log_level", name);
+		err = err_set(&e, -EINVAL,
+			      "the system has no parameter '%.64s': there are State, "
+			      "debug and log_level",
+			      name);
 	if (err)
 		call_fail(call, FAIL_INVALID, &e);
 	else

@@ -24,8 +24,8 @@ struct target *call_target(struct call *c)
 			t = target_find_name(ts, normal);
 	}
 	if (t && tid && name && strcasecmp(name, t->name)) {
-		call_failf(c, FAIL_INVALID, -EINVAL, "target %u is %s, not %s: name it one way only",
-			   tid, t->name, name);
+		call_failf(c, FAIL_INVALID, -EINVAL,
+			   "target %u is %s, not %s: name it one way only", tid, t->name, name);
 		return NULL;
 	}
 	if (t)
@@ -40,7 +40,6 @@ struct target *call_target(struct call *c)
 }
 
 /* ---- create --------------------------------------------------------------------- */
-
 
 static void controller_made(struct unit *u, enum fail fail, const struct err *e, void *arg)
 {
@@ -85,6 +84,13 @@ static void normal_name(const char *name, char out[ISCSI_NAME_MAX + 1])
 	snprintf(out, ISCSI_NAME_MAX + 1, "%s", name);
 }
 
+static enum fail fail_of_create(int err)
+{
+	if (err == -EEXIST)
+		return FAIL_TARGET_EXIST;
+	return err == -ENOMEM ? FAIL_NOMEM : FAIL_INVALID;
+}
+
 struct target *target_make(struct control *c, uint32_t tid, const char *name,
 			   void (*done)(struct unit *u, enum fail fail, const struct err *e,
 					void *arg),
@@ -97,8 +103,7 @@ struct target *target_make(struct control *c, uint32_t tid, const char *name,
 	normal_name(name, normal);
 	t = target_create(&c->ts, tid ? tid : target_free_tid(&c->ts), normal, e);
 	if (!t) {
-		*fail = e->code == -EEXIST ? FAIL_TARGET_EXIST :
-			e->code == -ENOMEM ? FAIL_NOMEM : FAIL_INVALID;
+		*fail = fail_of_create(e->code);
 		return NULL;
 	}
 	spec.tid = t->tid;
@@ -202,10 +207,10 @@ static json_t *lun_json(const struct sample *s)
 		(json_int_t)u->lun, "type", u->lu->ds->name, "scsi_id", s->ident.scsi_id, "scsi_sn",
 		s->ident.serial, "vendor_id", s->ident.vendor, "product_id", s->ident.product,
 		"product_rev", s->ident.revision, "size",
-		(json_int_t)(u->medium ? v->blocks * u->block_size : 0), "block_size", (int)block, "online",
-		v->state == LU_READY, "removable", s->ident.removable, "prevent_removal", s->prevent,
-		"readonly", v->readonly, "swp", v->mode.swp, "thin", s->ident.thin, "write_cache",
-		v->mode.wce, "failed", v->sticky_error, "state", lun_state(v));
+		(json_int_t)(u->medium ? v->blocks * u->block_size : 0), "block_size", (int)block,
+		"online", v->state == LU_READY, "removable", s->ident.removable, "prevent_removal",
+		s->prevent, "readonly", v->readonly, "swp", v->mode.swp, "thin", s->ident.thin,
+		"write_cache", v->mode.wce, "failed", v->sticky_error, "state", lun_state(v));
 
 	json_object_set_new(o, "bstype", text_json(u->bstype ? u->bstype : "null"));
 	json_object_set_new(o, "path", u->path ? text_json(u->path) : json_null());
@@ -227,15 +232,17 @@ static json_t *luns_json(const struct gather *g, uint32_t tid)
 static json_t *target_json(const struct target *t, const struct gather *g)
 {
 	json_t *accounts = json_pack("{s:o}", "incoming", incoming_json(t));
-	json_t *o = json_pack(
-		"{s:i,s:o,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:{s:o,s:o}}", "tid", (int)t->tid, "name",
-		text_json(t->name), "driver", "iscsi", "state",
-		t->state == TARGET_READY ? "ready" : "offline", "nop_interval",
-		(int)iscsi_key_param_value(ISCSI_PARAM_NOP_INTERVAL,
-					   t->param[ISCSI_PARAM_NOP_INTERVAL]), "nop_count",
-		(int)iscsi_key_param_value(ISCSI_PARAM_NOP_COUNT, t->param[ISCSI_PARAM_NOP_COUNT]),
-		"nexuses", nexuses_json(g, t->tid), "luns", luns_json(g, t->tid), "accounts", accounts,
-		"acls", "addresses", acls_json(t, false), "names", acls_json(t, true));
+	json_t *o = json_pack("{s:i,s:o,s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:{s:o,s:o}}", "tid",
+			      (int)t->tid, "name", text_json(t->name), "driver", "iscsi", "state",
+			      t->state == TARGET_READY ? "ready" : "offline", "nop_interval",
+			      (int)iscsi_key_param_value(ISCSI_PARAM_NOP_INTERVAL,
+							 t->param[ISCSI_PARAM_NOP_INTERVAL]),
+			      "nop_count",
+			      (int)iscsi_key_param_value(ISCSI_PARAM_NOP_COUNT,
+							 t->param[ISCSI_PARAM_NOP_COUNT]),
+			      "nexuses", nexuses_json(g, t->tid), "luns", luns_json(g, t->tid),
+			      "accounts", accounts, "acls", "addresses", acls_json(t, false),
+			      "names", acls_json(t, true));
 
 	json_object_set_new(accounts, "outgoing",
 			    t->outgoing ? text_json(t->outgoing->user) : json_null());
@@ -353,8 +360,16 @@ void verb_target_update(struct call *c)
 
 static enum fail fail_of_acl(int err)
 {
-	return err == -EEXIST ? FAIL_ACL_EXIST : err == -ENOENT ? FAIL_ACL_NOEXIST :
-	       err == -ENOMEM ? FAIL_NOMEM : FAIL_INVALID;
+	switch (err) {
+	case -EEXIST:
+		return FAIL_ACL_EXIST;
+	case -ENOENT:
+		return FAIL_ACL_NOEXIST;
+	case -ENOMEM:
+		return FAIL_NOMEM;
+	default:
+		return FAIL_INVALID;
+	}
 }
 
 static void acl_change(struct call *c, int (*change)(struct target *t, bool by_name,
@@ -372,7 +387,8 @@ static void acl_change(struct call *c, int (*change)(struct target *t, bool by_n
 	if (initiator && !iscsi_name_normalise(initiator, normal, NULL))
 		initiator = normal;
 	if (!address == !initiator)
-		err = err_set(&e, -EINVAL, "an access rule is either an 'address' or an 'initiator'");
+		err = err_set(&e, -EINVAL,
+			      "an access rule is either an 'address' or an 'initiator'");
 	else
 		err = change(t, initiator, initiator ? initiator : address, &e);
 	if (err)

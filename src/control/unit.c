@@ -79,8 +79,8 @@ static void flushed(struct store_io *io)
 	struct unit *u = *(struct unit **)(io + 1);
 
 	if (io->err && io->err != -EROFS)
-		log_err("target %u LUN %" PRIu64 ": the last flush of %s failed: %s", u->tid, u->lun,
-			u->path ? u->path : u->bstype, strerror(-io->err));
+		log_err("target %u LUN %" PRIu64 ": the last flush of %s failed: %s", u->tid,
+			u->lun, u->path ? u->path : u->bstype, strerror(-io->err));
 	reactor_post(u->control->self, &u->flush_msg, flush_answered);
 }
 
@@ -237,7 +237,9 @@ static void open_store(struct unit *u)
 	if (!u->medium) { /* a drive without a medium: nothing stands in for it, one block long */
 		snprintf(size, sizeof(size), "size=%u", u->block_size);
 		u->open.spec = (struct store_spec){
-			.type = "null", .opts = size, .block_size = u->block_size,
+			.type = "null",
+			.opts = size,
+			.block_size = u->block_size,
 		};
 	}
 	u->open.reactors = u->control->reactors;
@@ -262,8 +264,8 @@ static int unknown_store(const char *type, struct err *e)
 	names[n] = NULL;
 	near = store_suggest(type, names);
 	if (near)
-		return err_set(e, -EINVAL, "there is no store type '%.32s': did you mean '%s'?", type,
-			       near);
+		return err_set(e, -EINVAL, "there is no store type '%.32s': did you mean '%s'?",
+			       type, near);
 	return err_set(e, -EINVAL, "there is no store type '%.32s': there are %s", type, all);
 }
 
@@ -278,7 +280,8 @@ static int check_spec(struct control *c, const struct unit_spec *s, enum fail *f
 		return err_set(e, -EINVAL, "LUN %" PRIu64 " is above %d", s->lun, LUN_MAX);
 	if (unit_find(c, s->tid, s->lun)) {
 		*fail = FAIL_LUN_EXIST;
-		return err_set(e, -EEXIST, "target %u has a LUN %" PRIu64 " already", s->tid, s->lun);
+		return err_set(e, -EEXIST, "target %u has a LUN %" PRIu64 " already", s->tid,
+			       s->lun);
 	}
 	if (s->controller)
 		return 0;
@@ -399,8 +402,7 @@ static void change_rest(struct lu *lu, const struct update *up)
 	struct lu_mode m = lu->view.mode;
 
 	if (ch->has_readonly) {
-		lu->view.readonly = ch->readonly ||
-				    (lu->store && store_limits(lu->store)->readonly);
+		lu->view.readonly = ch->readonly || (lu->store && store_limits(lu->store)->readonly);
 		lu_tell_others(lu, NULL, UA_MODE_CHANGED);
 	}
 	if (ch->nedits || ch->has_d_sense) {

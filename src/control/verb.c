@@ -200,10 +200,9 @@ static bool check_value(struct call *c, const struct param *p, const json_t *v)
 		return true;
 	n = p->type == P_INT ? json_integer_value(v) : (int64_t)json_string_length(v);
 	if (p->max && (n < p->min || n > p->max)) {
-		call_refuse(c, RPC_INVALID_PARAMS,
-			    "%s: '%s' must %s %" PRId64 " to %" PRId64 "%s", c->verb->name,
-			    p->name, p->type == P_INT ? "be" : "have", p->min, p->max,
-			    p->type == P_INT ? "" : " bytes");
+		call_refuse(c, RPC_INVALID_PARAMS, "%s: '%s' must %s %" PRId64 " to %" PRId64 "%s",
+			    c->verb->name, p->name, p->type == P_INT ? "be" : "have", p->min,
+			    p->max, p->type == P_INT ? "" : " bytes");
 		return false;
 	}
 	return true;
@@ -215,7 +214,7 @@ static bool check_params(struct call *c)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach (c->params, key, v) {
+	json_object_foreach(c->params, key, v) {
 		const struct param *p = param_find(c->verb, key);
 
 		if (!p) {

@@ -65,7 +65,8 @@ def errors_of_a_start_in_the_background_reach_the_caller(lab):
 @test
 def a_folder_that_cannot_be_made_is_named(lab):
     done = start(lab, "-f", TGT_IPC_SOCKET="/proc/none/here/socket")
-    assert done.returncode == 1 and "/proc/none/here/socket.0.lock" in done.stderr and "TGT_IPC_SOCKET" in done.stderr, done
+    assert done.returncode == 1 and "/proc/none/here/socket.0.lock" in done.stderr, done
+    assert "TGT_IPC_SOCKET" in done.stderr, done
 
 
 @test
@@ -153,7 +154,8 @@ def hostile_values_are_refused_and_change_nothing(lab):
                     call("lun.create", tid=1, lun=2, bstype="mem", block_size="512T"),
                     call("lun.create", tid=1, lun=2, bstype="mem", bsopts="size=999999999999999999999"),
                     call("lun.create", tid=1, lun=2, bstype="../../lib/x"),
-                    call("lun.create", tid=1, lun=2, path="/proc/self/mem"), call("lun.create", tid=1, lun=2, path="/dev"),
+                    call("lun.create", tid=1, lun=2, path="/proc/self/mem"),
+                    call("lun.create", tid=1, lun=2, path="/dev"),
                     call("lun.update", tid=1, lun=1, params={"vendor_id": ["x"]}),
                     call("lun.update", tid=1, lun=1, params={"mode_page": "8:0:18:" + "1:" * 5000}),
                     call("lun.update", tid=1, lun=0, params={"online": "0"}),

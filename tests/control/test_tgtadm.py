@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""tgtadm's texts, formats and exit statuses, to the byte as Debian's tgt 1.0.85 printed them. What follows on stderr after
-"tgtadm: cause:" is ours."""
+"""tgtadm's texts, formats and exit statuses, to the byte as Debian's tgt 1.0.85 printed them. What follows on stderr
+after "tgtadm: cause:" is ours."""
 
 import os
 import subprocess

@@ -15,8 +15,9 @@ NAME = "iqn.2026-01.org.example:a"
 
 
 def ctl(lab, *args, env=None, stdin="", port="3"):
-    return subprocess.run([TGTCTL, "-C", port, *args], env=dict(os.environ, TGT_IPC_SOCKET=lab.path("none"), **env or {}),
-                          input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30)
+    env = dict(os.environ, TGT_IPC_SOCKET=lab.path("none"), **env or {})
+    return subprocess.run([TGTCTL, "-C", port, *args], env=env, input=stdin, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=30)
 
 
 def refused(d, text, *args, status=1):
@@ -45,8 +46,9 @@ def one_command_makes_a_target_that_can_be_used(lab):
 @test
 def export_takes_name_block_size_rules_and_store_options(lab):
     d = lab.start()
-    answer = d.tgtctl_json("export", lab.image("8M"), "--name", NAME, "--tid", "7", "--lun", "3", "--block-size", "4096",
-                           "--readonly", "--thin", "--allow", "10.0.0.0/8", "--bsoflags", "sync")
+    answer = d.tgtctl_json("export", lab.image("8M"), "--name", NAME, "--tid", "7", "--lun", "3",
+                           "--block-size", "4096", "--readonly", "--thin", "--allow", "10.0.0.0/8",
+                           "--bsoflags", "sync")
     assert answer["tid"] == 7 and answer["lun"] == 3 and answer["name"] == NAME and answer["created"] is False, answer
     shown = d.tgtctl_json("target", "show", "7")[0]
     disk = shown["luns"][1]
@@ -125,7 +127,8 @@ def accounts_take_their_password_from_where_others_do_not_see_it(lab):
         f.write("from-a-file-1\nsecond line\n")
     d.tgtctl("account", "create", "file", "--password-file", lab.path("secret"))
     run = [TGTCTL, "-C", str(d.control_port), "account", "create"]
-    for args, stdin, env in ((["stdin"], "from-stdin-123\n", {}), (["dash", "--password-file", "-"], "from-dash-1234", {}),
+    for args, stdin, env in ((["stdin"], "from-stdin-123\n", {}),
+                             (["dash", "--password-file", "-"], "from-dash-1234", {}),
                              (["env"], "", {"TGT_PASSWORD": "from-the-env-1"})):
         done = subprocess.run(run + args, input=stdin, text=True, env=dict(d.env(), **env), timeout=30,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)

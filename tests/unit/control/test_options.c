@@ -74,8 +74,10 @@ static void portals_add_up_over_commas_and_options(void **state)
 	struct daemon_options o;
 	char buf[512];
 
-	good(&o, "--iscsi portal=1.2.3.4:1,nop_interval=5,portal=[::1]:2 --iscsi portal=:3,nop_count=2,"
-		 "login_timeout=9", buf, sizeof(buf));
+	good(&o,
+	     "--iscsi portal=1.2.3.4:1,nop_interval=5,portal=[::1]:2 --iscsi portal=:3,nop_count=2,"
+	     "login_timeout=9",
+	     buf, sizeof(buf));
 	assert_int_equal(o.nportals, 3);
 	assert_string_equal(o.portals[1], "[::1]:2");
 	assert_string_equal(o.portals[2], ":3");
@@ -166,9 +168,10 @@ static void more_portals_than_there_is_room_for_are_refused(void **state)
 
 static void help_names_every_long_option(void **state)
 {
-	static const char *const names[] = { "--foreground", "--nodaemonize", "--control-port",
-					     "--nr_iothreads", "--pid-file", "--debug", "--version",
-					     "--help", "--iscsi", "--reactors", "--engine", "--poll",
+	static const char *const names[] = { "--foreground",   "--nodaemonize", "--control-port",
+					     "--nr_iothreads", "--pid-file",	"--debug",
+					     "--version",      "--help",	"--iscsi",
+					     "--reactors",     "--engine",	"--poll",
 					     "--memory" };
 
 	for (unsigned i = 0; i < array_size(names); i++)

@@ -62,8 +62,9 @@ static void start_with(const struct rpc_limits *limits)
 
 static int setup(void **state)
 {
-	struct reactor_opts o = { .name = "test", .id = REACTORS_MAX, .engine = &engine_epoll,
-				  .buf_cap = 2 << 20 };
+	struct reactor_opts o = {
+		.name = "test", .id = REACTORS_MAX, .engine = &engine_epoll, .buf_cap = 2 << 20
+	};
 	struct err e;
 
 	memset(&rig, 0, sizeof(rig));
@@ -321,7 +322,8 @@ static void a_client_that_leaves_does_not_end_its_call(void **state)
 
 static void a_request_that_does_not_end_is_cut_off_in_time(void **state)
 {
-	struct rpc_limits limits = { .line_ns = NSEC_PER_MSEC, .idle_ns = 3600 * NSEC_PER_SEC,
+	struct rpc_limits limits = { .line_ns = NSEC_PER_MSEC,
+				     .idle_ns = 3600 * NSEC_PER_SEC,
 				     .send_ns = 3600 * NSEC_PER_SEC };
 	int fd;
 
@@ -334,7 +336,8 @@ static void a_request_that_does_not_end_is_cut_off_in_time(void **state)
 
 static void an_idle_client_is_cut_off_in_time(void **state)
 {
-	struct rpc_limits limits = { .line_ns = 3600 * NSEC_PER_SEC, .idle_ns = NSEC_PER_MSEC,
+	struct rpc_limits limits = { .line_ns = 3600 * NSEC_PER_SEC,
+				     .idle_ns = NSEC_PER_MSEC,
 				     .send_ns = 3600 * NSEC_PER_SEC };
 	int fd;
 
@@ -348,7 +351,8 @@ static void a_client_that_does_not_read_is_cut_off_in_time(void **state)
 {
 	static char big[RPC_LINE_MAX];
 	struct rpc_limits limits = { .line_ns = 3600 * NSEC_PER_SEC,
-				     .idle_ns = 3600 * NSEC_PER_SEC, .send_ns = NSEC_PER_MSEC };
+				     .idle_ns = 3600 * NSEC_PER_SEC,
+				     .send_ns = NSEC_PER_MSEC };
 	unsigned sent = 0;
 	int fd;
 

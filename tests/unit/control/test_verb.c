@@ -37,12 +37,9 @@ static void run_fail(struct call *c)
 }
 
 static const struct param make_params[] = {
-	{ "name", P_STRING, true, 1, 8, "its name" },
-	{ "count", P_INT, false, 1, 10, "how many" },
-	{ "fast", P_BOOL, .help = "at once" },
-	{ "size", P_SIZE, .help = "bytes" },
-	{ "extra", P_OBJECT, .help = "more" },
-	{ .type = P_END },
+	{ "name", P_STRING, true, 1, 8, "its name" }, { "count", P_INT, false, 1, 10, "how many" },
+	{ "fast", P_BOOL, .help = "at once" },	      { "size", P_SIZE, .help = "bytes" },
+	{ "extra", P_OBJECT, .help = "more" },	      { .type = P_END },
 };
 static const struct verb verbs[] = {
 	{ "thing.make", "make a thing", make_params, run_make },
@@ -85,7 +82,8 @@ static const json_t *result(struct fixture *f)
 
 static int code(struct fixture *f)
 {
-	return (int)json_integer_value(json_object_get(json_object_get(f->response, "error"), "code"));
+	return (int)json_integer_value(
+		json_object_get(json_object_get(f->response, "error"), "code"));
 }
 
 static const char *message(struct fixture *f)
@@ -171,7 +169,8 @@ static void wrong_parameters_are_refused_by_name(void **state)
 		{ MAKE("{\"name\":\"a\",\"size\":-1}"), "'size' must be a size" },
 		{ MAKE("{\"name\":\"a\",\"size\":\"1X\"}"), "'size' must be a size" },
 		{ MAKE("{\"name\":\"a\",\"extra\":[]}"), "'extra' must be an object" },
-		{ MAKE("{\"name\":\"a\",\"cuont\":1}"), "no parameter 'cuont': did you mean 'count'?" },
+		{ MAKE("{\"name\":\"a\",\"cuont\":1}"),
+		  "no parameter 'cuont': did you mean 'count'?" },
 		{ MAKE("[1]"), "'params' must be an object" },
 	};
 	struct fixture *f = *state;
@@ -215,7 +214,8 @@ static void what_is_no_request_is_refused(void **state)
 		{ "{\"jsonrpc\":\"2.0\",\"id\":1}", RPC_INVALID_REQUEST },
 		{ "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":7}", RPC_INVALID_REQUEST },
 		{ "{\"jsonrpc\":\"2.0\",\"id\":{},\"method\":\"thing.fail\"}", RPC_INVALID_REQUEST },
-		{ "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"thing.fail\"}", RPC_INVALID_REQUEST },
+		{ "{\"jsonrpc\":\"2.0\",\"id\":1.5,\"method\":\"thing.fail\"}",
+		  RPC_INVALID_REQUEST },
 	};
 	struct fixture *f = *state;
 
@@ -273,18 +273,24 @@ static void the_table_describes_itself(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_request_is_run_and_answered_with_its_id, setup, teardown),
-		cmocka_unit_test_setup_teardown(absent_parameters_have_their_defaults, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_notification_is_run_without_an_answer, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_error_of_a_handler_has_kind_errno_and_text, setup,
+		cmocka_unit_test_setup_teardown(a_request_is_run_and_answered_with_its_id, setup,
 						teardown),
-		cmocka_unit_test_setup_teardown(wrong_parameters_are_refused_by_name, setup, teardown),
-		cmocka_unit_test_setup_teardown(an_unknown_method_is_refused_with_a_suggestion, setup,
+		cmocka_unit_test_setup_teardown(absent_parameters_have_their_defaults, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_notification_is_run_without_an_answer, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_error_of_a_handler_has_kind_errno_and_text,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(wrong_parameters_are_refused_by_name, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(an_unknown_method_is_refused_with_a_suggestion,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_request_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(a_zero_byte_in_a_request_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_zero_byte_in_a_request_is_refused, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(deep_nesting_is_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(names_that_do_not_fit_a_text_are_cut, setup, teardown),
+		cmocka_unit_test_setup_teardown(names_that_do_not_fit_a_text_are_cut, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(the_table_describes_itself, setup, teardown),
 	};
 
