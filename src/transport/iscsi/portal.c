@@ -76,7 +76,7 @@ static const char *split(char *text, char **host)
 	*host = text;
 	if (*text == '[') {
 		end = strchr(text, ']');
-		if (!end || (end[1] && end[1] != ':'))
+		if (!end || (end[1] && (end[1] != ':' || !end[2])))
 			return NULL;
 		*host = text + 1;
 		*end = 0;
@@ -84,7 +84,7 @@ static const char *split(char *text, char **host)
 	}
 	if (!colon)
 		return "";
-	if (strchr(text, ':') != colon) /* an IPv6 address without brackets */
+	if (!colon[1] || strchr(text, ':') != colon) /* an IPv6 address without brackets */
 		return NULL;
 	*colon = 0;
 	return colon + 1;

@@ -73,11 +73,6 @@ void task_free(struct iscsi_task *t)
 
 /* ---- a SCSI Command arrives --------------------------------------------------------- */
 
-/*
- * The extended CDB of the additional header segments (RFC 7143 11.2.2.3): appended to the 16 bytes at
- * @cdb. Returns the length of the whole, 0 if the segments are malformed or
- * ask for what is not supported.
- */
 unsigned command_cdb(uint8_t cdb[CDB_MAX], const uint8_t *ahs, uint32_t ahs_len)
 {
 	unsigned len = 16;
