@@ -9,11 +9,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* clang-format off */
 typedef struct { uint8_t b[2]; } be16;
 typedef struct { uint8_t b[3]; } be24;
 typedef struct { uint8_t b[4]; } be32;
 typedef struct { uint8_t b[6]; } be48;
 typedef struct { uint8_t b[8]; } be64;
+/* clang-format on */
 
 /* The value of the @n bytes (1 to 8) at @p, most significant first. */
 static inline uint64_t be_load(const void *p, unsigned n)

@@ -9,13 +9,20 @@
 
 #define array_size(a) (sizeof(a) / sizeof((a)[0]))
 
-#define container_of(ptr, type, member) \
-	((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
-#define min(a, b) ({ __typeof__(a) min_a = (a); __typeof__(b) min_b = (b); \
-	min_a < min_b ? min_a : min_b; })
-#define max(a, b) ({ __typeof__(a) max_a = (a); __typeof__(b) max_b = (b); \
-	max_a > max_b ? max_a : max_b; })
+#define min(a, b) \
+	({ \
+		__typeof__(a) min_a = (a); \
+		__typeof__(b) min_b = (b); \
+		min_a < min_b ? min_a : min_b; \
+	})
+#define max(a, b) \
+	({ \
+		__typeof__(a) max_a = (a); \
+		__typeof__(b) max_b = (b); \
+		max_a > max_b ? max_a : max_b; \
+	})
 
 #define KIB(n) ((size_t)(n) << 10)
 #define MIB(n) ((size_t)(n) << 20)

@@ -29,7 +29,17 @@ static inline void cleanup_fclosep(FILE **f)
 #define CLEANUP_FCLOSE __attribute__((cleanup(cleanup_fclosep)))
 
 /* Give up ownership of a variable marked for clean-up. */
-#define take_ptr(p) ({ __typeof__(p) take_p = (p); (p) = NULL; take_p; })
-#define take_fd(fd) ({ int take_f = (fd); (fd) = -1; take_f; })
+#define take_ptr(p) \
+	({ \
+		__typeof__(p) take_p = (p); \
+		(p) = NULL; \
+		take_p; \
+	})
+#define take_fd(fd) \
+	({ \
+		int take_f = (fd); \
+		(fd) = -1; \
+		take_f; \
+	})
 
 #endif

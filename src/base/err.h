@@ -16,7 +16,6 @@ struct err {
  * Set @e (which may be NULL) to @code, a negative errno, and the formatted
  * text, cut if too long. Returns @code, so that callers can return it.
  */
-int err_set(struct err *e, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int err_set(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

@@ -11,7 +11,9 @@ struct list {
 	struct list *next, *prev;
 };
 
+/* clang-format off */
 #define LIST_INIT(name) { &(name), &(name) }
+/* clang-format on */
 
 static inline void list_init(struct list *l)
 {
@@ -94,10 +96,12 @@ static inline bool list_linked(const struct list *n)
 	     pos = list_entry(list_node(pos, member)->next, __typeof__(*pos), member))
 
 /* As list_for_each(), and @pos may be taken out or freed within. */
+/* clang-format off */
 #define list_for_each_safe(pos, tmp, head, member) \
 	for (pos = list_entry((head)->next, __typeof__(*pos), member), \
 	     tmp = list_entry(list_node(pos, member)->next, __typeof__(*pos), member); \
 	     list_node(pos, member) != (head); \
 	     pos = tmp, tmp = list_entry(list_node(tmp, member)->next, __typeof__(*pos), member))
+/* clang-format on */
 
 #endif

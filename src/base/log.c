@@ -85,8 +85,8 @@ static void emit(enum log_level level, const char *text)
 		clock_gettime(CLOCK_REALTIME, &ts);
 		localtime_r(&ts.tv_sec, &tm);
 		strftime(when, sizeof(when), "%F %T", &tm);
-		n = snprintf(line, sizeof(line), "%s.%03ld %s: %s\n", when,
-			     ts.tv_nsec / 1000000, levels[level].word, text);
+		n = snprintf(line, sizeof(line), "%s.%03ld %s: %s\n", when, ts.tv_nsec / 1000000,
+			     levels[level].word, text);
 	}
 	if (n >= (int)sizeof(line)) {
 		n = sizeof(line) - 1;

@@ -37,11 +37,12 @@ enum log_level log_get_level(void);
 void log_at(struct log_site *site, enum log_level level, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define log_line(level, ...) do { \
-	static struct log_site log_here; \
-	if ((level) <= log_get_level()) \
-		log_at(&log_here, level, __VA_ARGS__); \
-} while (0)
+#define log_line(level, ...) \
+	do { \
+		static struct log_site log_here; \
+		if ((level) <= log_get_level()) \
+			log_at(&log_here, level, __VA_ARGS__); \
+	} while (0)
 
 #define log_err(...) log_line(LOG_LEVEL_ERR, __VA_ARGS__)
 #define log_warn(...) log_line(LOG_LEVEL_WARN, __VA_ARGS__)

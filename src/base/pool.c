@@ -20,8 +20,8 @@ void pool_init(struct pool *p, size_t size, unsigned limit)
 	*p = (struct pool){
 		.size = size,
 		.limit = limit,
-		.per_chunk = (unsigned)max((CHUNK_BYTES - sizeof(struct pool_chunk)) / size,
-					   (size_t)1),
+		.per_chunk =
+			(unsigned)max((CHUNK_BYTES - sizeof(struct pool_chunk)) / size, (size_t)1),
 	};
 }
 
@@ -54,17 +54,18 @@ static int grow(struct pool *p)
 {
 	size_t bytes = sizeof(struct pool_chunk) + p->size * p->per_chunk;
 	struct pool_chunk *c = aligned_alloc(CHUNK_ALIGN, round_up(bytes, CHUNK_ALIGN));
+	unsigned i = p->per_chunk; /* never 0 */
 
 	if (!c)
 		return -1;
 	c->next = p->chunks;
 	p->chunks = c;
-	for (unsigned i = p->per_chunk; i--;) {
-		void **obj = (void **)(void *)(c->objects + i * p->size);
+	do {
+		void **obj = (void **)(void *)(c->objects + --i * p->size);
 
 		*obj = p->free;
 		p->free = obj;
-	}
+	} while (i);
 	p->total += p->per_chunk;
 	return 0;
 }

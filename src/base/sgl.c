@@ -17,13 +17,14 @@ size_t sgl_length(const struct iovec *v, unsigned n)
 
 /* Call @step for each contiguous piece of [off, off + len); stops at the list's end. */
 #define for_each_piece(v, n, off, len, ptr, piece) \
-	for (size_t fe_i = 0, fe_off = (off), fe_left = (len), piece; \
-	     fe_left && fe_i < (n); fe_i++) \
+	for (size_t fe_i = 0, fe_off = (off), fe_left = (len), piece; fe_left && fe_i < (n); \
+	     fe_i++) \
 		if (fe_off >= (v)[fe_i].iov_len) { \
 			fe_off -= (v)[fe_i].iov_len; \
-		} else for (char *ptr = (piece = min((v)[fe_i].iov_len - fe_off, fe_left), \
+		} else \
+			for (char *ptr = (piece = min((v)[fe_i].iov_len - fe_off, fe_left), \
 					 (char *)(v)[fe_i].iov_base + fe_off); \
-			    ptr; ptr = NULL, fe_off = 0, fe_left -= piece)
+			     ptr; ptr = NULL, fe_off = 0, fe_left -= piece)
 
 size_t sgl_copy_in(const struct iovec *v, unsigned n, size_t off, const void *src, size_t len)
 {
@@ -53,8 +54,8 @@ void sgl_fill(const struct iovec *v, unsigned n, size_t off, int byte, size_t le
 		memset(ptr, byte, piece);
 }
 
-int sgl_slice(const struct iovec *v, unsigned n, size_t off, size_t len,
-	      struct iovec *to, unsigned room)
+int sgl_slice(const struct iovec *v, unsigned n, size_t off, size_t len, struct iovec *to,
+	      unsigned room)
 {
 	unsigned made = 0;
 	size_t done = 0;

@@ -24,8 +24,8 @@ void sgl_fill(const struct iovec *v, unsigned n, size_t off, int byte, size_t le
  * Returns the number of segments, or -1 if the part does not fit in @room or
  * the list is shorter.
  */
-int sgl_slice(const struct iovec *v, unsigned n, size_t off, size_t len,
-	      struct iovec *to, unsigned room);
+int sgl_slice(const struct iovec *v, unsigned n, size_t off, size_t len, struct iovec *to,
+	      unsigned room);
 
 /* True if all bases and lengths are multiples of @align, a power of two. */
 bool sgl_aligned(const struct iovec *v, unsigned n, size_t align);

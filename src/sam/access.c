@@ -237,8 +237,7 @@ int account_bind(struct targets *ts, struct target *t, const char *user, bool ou
 		return 0;
 	}
 	if (ref_find(refs, a))
-		return err_set(e, -EEXIST, "account %s is bound to %s already", user,
-			       owner_name(t));
+		return err_set(e, -EEXIST, "account %s is bound to %s already", user, owner_name(t));
 	r = calloc(1, sizeof(*r));
 	if (!r)
 		return err_set(e, -ENOMEM, "no memory to bind account %s", user);

@@ -412,8 +412,8 @@ static void nexus_unmap(struct it_nexus *n, struct unmap *u)
 		itl_remove(itl);
 }
 
-int target_unmap(struct targets *ts, struct target *t, uint64_t lun,
-		 void (*done)(void *arg), void *arg, struct err *e)
+int target_unmap(struct targets *ts, struct target *t, uint64_t lun, void (*done)(void *arg),
+		 void *arg, struct err *e)
 {
 	struct lun_entry *le = target_lun(t, lun);
 	struct it_nexus *n;

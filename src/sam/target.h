@@ -121,8 +121,8 @@ int target_map(struct targets *ts, struct target *t, uint64_t lun, struct lu *lu
  * Unmap @lun: every nexus loses it (commands under way are aborted and
  * drained), then @done(@arg): then the LU may be destroyed. -ENOENT.
  */
-int target_unmap(struct targets *ts, struct target *t, uint64_t lun,
-		 void (*done)(void *arg), void *arg, struct err *e);
+int target_unmap(struct targets *ts, struct target *t, uint64_t lun, void (*done)(void *arg),
+		 void *arg, struct err *e);
 
 struct it_nexus *target_nexus(struct target *t, uint64_t id);
 /* End a session from the admin side. */

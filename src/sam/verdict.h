@@ -99,6 +99,7 @@ enum sense_key {
 	V(MISCOMPARE,                CHECK_CONDITION, MISCOMPARE, 0x1d, 0x00)
 /* clang-format on */
 
+/* clang-format off */
 enum verdict {
 	V_PENDING, /* not an outcome: the handler will complete later */
 #define V(name, status, key, asc, ascq) V_##name,
@@ -106,6 +107,7 @@ enum verdict {
 #undef V
 	V_COUNT
 };
+/* clang-format on */
 
 struct verdict_row {
 	const char *name;

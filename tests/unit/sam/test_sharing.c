@@ -323,8 +323,8 @@ static void addresses_networks_and_names_admit(void **state)
 
 static void a_rule_that_is_no_address_is_refused(void **state)
 {
-	static const char *const bad[] = { "", "192.0.2", "192.0.2.1/33", "192.0.2.1/", "all",
-					   "192.0.2.1/-1", "::1/129", "host" };
+	static const char *const bad[] = { "",	  "192.0.2",	  "192.0.2.1/33", "192.0.2.1/",
+					   "all", "192.0.2.1/-1", "::1/129",	  "host" };
 	struct err e;
 
 	for (unsigned i = 0; i < array_size(bad); i++)
@@ -357,8 +357,11 @@ static void query_done(struct login_query *q)
 
 static void a_query_tells_the_secret_of_a_bound_account_only(void **state)
 {
-	struct login_query q = { .initiator = "a", .target = "iqn.2026-11.test:t",
-				 .peer = "127.0.0.1", .user = "u", .done = query_done };
+	struct login_query q = { .initiator = "a",
+				 .target = "iqn.2026-11.test:t",
+				 .peer = "127.0.0.1",
+				 .user = "u",
+				 .done = query_done };
 	struct err e;
 
 	assert_int_equal(account_add(&world.ts, "u", "secret", &e), 0);

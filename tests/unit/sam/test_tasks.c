@@ -127,7 +127,9 @@ static void every_lun_format_finds_its_unit(void **state)
 static void a_lun_that_is_not_mapped_is_absent(void **state)
 {
 	static const uint8_t luns[][8] = {
-		{ 0, 2 }, { 1, 1 }, { 0x40, 2 }, { 0, 1, 0, 1 }, { 0x80, 1 }, { 0xc1, 2 },
+		{ 0, 2 },	   { 1, 1 },
+		{ 0x40, 2 },	   { 0, 1, 0, 1 },
+		{ 0x80, 1 },	   { 0xc1, 2 },
 		{ 0xd2, 1, 0, 1 }, { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff },
 	};
 	struct it_nexus *n = fresh("a");

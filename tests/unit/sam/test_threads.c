@@ -50,10 +50,20 @@ static enum verdict exec_count(struct scsi_cmd *cmd)
 }
 
 static struct op rows[] = {
-	{ .name = "NOW", .clause = "test", .opcode = 0, .sa = OP_NO_SA, .cdb_len = 6,
-	  .flags = OP_PASS_UA, .exec = exec_now },
-	{ .name = "COUNT", .clause = "test", .opcode = 1, .sa = OP_NO_SA, .cdb_len = 6,
-	  .flags = OP_PASS_UA, .exec = exec_count },
+	{ .name = "NOW",
+	  .clause = "test",
+	  .opcode = 0,
+	  .sa = OP_NO_SA,
+	  .cdb_len = 6,
+	  .flags = OP_PASS_UA,
+	  .exec = exec_now },
+	{ .name = "COUNT",
+	  .clause = "test",
+	  .opcode = 1,
+	  .sa = OP_NO_SA,
+	  .cdb_len = 6,
+	  .flags = OP_PASS_UA,
+	  .exec = exec_count },
 };
 static const struct op_table table = { rows, array_size(rows) };
 static const struct op_table *const tables[] = { &table, NULL };

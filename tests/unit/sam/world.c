@@ -84,8 +84,11 @@ static enum verdict exec_buf(struct scsi_cmd *cmd)
 	return cmd_want_buf(cmd, BUF_MAX, buf_came);
 }
 
-#define ROW(op, dir_, flags_, fn) { .name = #op, .clause = "test", .opcode = op, .sa = OP_NO_SA, \
-	.cdb_len = 6, .dir = dir_, .flags = flags_, .exec = fn }
+#define ROW(op, dir_, flags_, fn) \
+	{ \
+		.name = #op, .clause = "test", .opcode = op, .sa = OP_NO_SA, .cdb_len = 6, \
+		.dir = dir_, .flags = flags_, .exec = fn \
+	}
 
 static struct op rows[] = {
 	ROW(OP_NOW, DIR_NONE, 0, exec_now),
@@ -131,8 +134,7 @@ static void t_data_out_cancel(struct scsi_cmd *cmd)
 	tcmd_of(cmd)->cancelled = true;
 }
 
-static void t_data_in(struct scsi_cmd *cmd, uint32_t off, struct buf *b, uint8_t *data,
-		      uint32_t len)
+static void t_data_in(struct scsi_cmd *cmd, uint32_t off, struct buf *b, uint8_t *data, uint32_t len)
 {
 	buf_put(b);
 }
@@ -171,8 +173,9 @@ static const struct transport_ops tops = {
 
 static struct reactor *make_reactor(const char *name, unsigned id)
 {
-	struct reactor_opts o = { .name = name, .id = id, .engine = &engine_epoll,
-				  .buf_cap = MIB(4) };
+	struct reactor_opts o = {
+		.name = name, .id = id, .engine = &engine_epoll, .buf_cap = MIB(4)
+	};
 	struct err e = { 0 };
 	struct reactor *r = reactor_create(&o, &e);
 
@@ -194,7 +197,8 @@ void world_begin(void)
 	world.all[2] = world.reactor[1] = make_reactor("r1", 1);
 	reactor_turn(world.control, 0);
 	assert_int_equal(targets_init(&world.ts, world.control, world.reactor, 2, &absent_ds,
-				      &absent_ds), 0);
+				      &absent_ds),
+			 0);
 	world.target = target_create(&world.ts, 1, "iqn.2026-11.test:t", &e);
 	assert_non_null(world.target);
 	assert_int_equal(target_acl_add(world.target, false, "ALL", &e), 0);
@@ -320,8 +324,7 @@ static void tmf_noted(struct tmf *t)
 	*container_of(t, struct noted_tmf, tmf)->done = true;
 }
 
-struct tmf *manage(struct it_nexus *n, enum tmf_function fn, uint64_t lun, uint64_t tag,
-		   bool *done)
+struct tmf *manage(struct it_nexus *n, enum tmf_function fn, uint64_t lun, uint64_t tag, bool *done)
 {
 	struct noted_tmf *t = own(sizeof(*t));
 

@@ -43,14 +43,15 @@ void world_begin(void);
 void world_end(void);
 void step(void);
 /* Step until @cond holds; fails the test if it never does. */
-#define until(cond) do { \
-	for (int tries = 0;; tries++) { \
-		if (cond) \
-			break; \
-		assert_true(tries < 10000); \
-		step(); \
-	} \
-} while (0)
+#define until(cond) \
+	do { \
+		for (int tries = 0;; tries++) { \
+			if (cond) \
+				break; \
+			assert_true(tries < 10000); \
+			step(); \
+		} \
+	} while (0)
 
 /* Log in as initiator @name, on the reactor that the claim chooses; NULL if refused. */
 struct it_nexus *login(const char *name);
