@@ -61,7 +61,7 @@ static void overdue(struct timer *t)
 {
 	struct daemon *d = container_of(t, struct daemon, deadline);
 
-	if (!control_flushing(&d->control)) {
+	if (control_stuck(&d->control)) {
 		log_warn("sessions do not end, their commands are still with the stores: leaving "
 			 "without them");
 		_exit(0);
@@ -336,7 +336,7 @@ static enum log_sink log_sink_of(const struct daemon_options *o)
 {
 	if (!o->foreground)
 		return LOG_SINK_SYSLOG;
-	return getenv("JOURNAL_STREAM") ? LOG_SINK_JOURNAL : LOG_SINK_STDERR;
+	return stderr_is_journal() ? LOG_SINK_JOURNAL : LOG_SINK_STDERR;
 }
 
 static int run(struct daemon *d)

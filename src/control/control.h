@@ -47,8 +47,8 @@ int control_init(struct control *c, struct err *e);
  * them; @done(@c) when nothing is left.
  */
 void control_clear(struct control *c, uint64_t grace_ns, void (*done)(struct control *c));
-/* During control_clear(): units are being flushed or closed, not only waited for by stuck sessions. */
-bool control_flushing(struct control *c);
+/* During control_clear(): there is nothing to wait for but sessions whose stores do not return. */
+bool control_stuck(struct control *c);
 /* Nothing is left of targets and portals. */
 void control_fini(struct control *c);
 

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -120,6 +121,19 @@ void daemon_limits(void)
 }
 
 /* ---- service manager --------------------------------------------------------------- */
+
+bool stderr_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long dev;
+	struct stat st;
+	char *end;
+
+	if (!stream || fstat(STDERR_FILENO, &st))
+		return false;
+	dev = strtoull(stream, &end, 10);
+	return *end == ':' && dev == st.st_dev && strtoull(end + 1, NULL, 10) == st.st_ino;
+}
 
 void service_notify(const char *state)
 {

@@ -3,6 +3,8 @@
 #ifndef STGT_CONTROL_DAEMON_H
 #define STGT_CONTROL_DAEMON_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 /*
@@ -20,6 +22,9 @@ int pid_file_write(const char *path, struct err *e);
 
 /* Spared by the OOM killer; as many descriptors as the kernel allows. Best effort. */
 void daemon_limits(void);
+
+/* Standard error goes to the journal, which reads levels (systemd.exec(5), JOURNAL_STREAM). */
+bool stderr_is_journal(void);
 
 /* Tell the service manager, if there is one: "READY=1" and the like (sd_notify(3)). */
 void service_notify(const char *state);

@@ -110,14 +110,39 @@ static struct unit *call_unit(struct call *c)
 
 /* ---- delete -------------------------------------------------------------------------- */
 
+#define REMOVE_NS (10 * NSEC_PER_SEC) /* then the caller is told that it takes longer */
+
+struct deletion {
+	struct call *call; /* NULL: answered */
+	struct reactor *reactor;
+	struct timer timer;
+};
+
 static void removed(void *arg)
 {
-	call_reply(arg, NULL);
+	struct deletion *d = arg;
+
+	timer_cancel(d->reactor, &d->timer);
+	if (d->call)
+		call_reply(d->call, NULL);
+	free(d);
+}
+
+static void takes_long(struct timer *t)
+{
+	struct deletion *d = container_of(t, struct deletion, timer);
+	struct call *c = d->call;
+
+	d->call = NULL;
+	call_failf(c, FAIL_LUN_ACTIVE, -EBUSY,
+		   "the store still works on commands: the logical unit takes no more of them, and "
+		   "goes when the last one returns");
 }
 
 void verb_lun_delete(struct call *c)
 {
 	struct unit *u = call_unit(c);
+	struct deletion *d;
 
 	if (!u)
 		return;
@@ -133,8 +158,16 @@ void verb_lun_delete(struct call *c)
 			   u->lun, u->tid, store_inflight(u->store));
 		return;
 	}
+	d = calloc(1, sizeof(*d));
+	if (!d) {
+		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory to delete a logical unit");
+		return;
+	}
+	d->call = c;
+	d->reactor = call_control(c)->self;
+	timer_arm(d->reactor, &d->timer, REMOVE_NS, takes_long);
 	log_info("target %u: LUN %" PRIu64 " is being removed", u->tid, u->lun);
-	unit_remove(u, removed, c);
+	unit_remove(u, removed, d);
 }
 
 /* ---- update ---------------------------------------------------------------------------- */

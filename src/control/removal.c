@@ -150,17 +150,20 @@ static void clear_look(struct timer *timer)
 		timer_arm(c->self, &c->clear_timer, LOOK_NS, clear_look);
 }
 
-bool control_flushing(struct control *c)
+bool control_stuck(struct control *c)
 {
+	const struct target *t;
 	const struct unit *u;
+	bool sessions = false;
 
+	list_for_each(t, &c->ts.all, link)
+		sessions |= !list_empty(&t->nexuses);
 	list_for_each(u, &c->units, link) {
-		struct target *t = target_find(&c->ts, u->tid);
-
+		t = target_find(&c->ts, u->tid);
 		if (!t || list_empty(&t->nexuses))
-			return true;
+			return false; /* it is being flushed and closed */
 	}
-	return false;
+	return sessions;
 }
 
 void control_clear(struct control *c, uint64_t grace_ns, void (*done)(struct control *c))

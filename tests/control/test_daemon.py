@@ -234,6 +234,42 @@ def a_unit_goes_while_it_is_read(lab):
 
 
 @test
+def a_unit_whose_store_takes_its_time_goes_when_the_last_command_returns(lab):
+    d = lab.start()
+    d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=300000", "--name", NAME)
+    d.name = NAME
+    s = d.login()
+    s.conn.send(pdu.scsi_command(bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]), 1, 99, s.take_cmdsn(), read=True, edtl=4096))
+    wait_until("the command is with the store", lambda: d.tgtctl_json("stat")["luns"][1]["inflight"] == 1)
+    done = d.tgtadm("--mode", "lu", "--op", "delete", "--tid", "1", "--lun", "1", check=False)
+    assert done.returncode == 22 and "tgtadm: this logical unit is still active\n" in done.stderr, done
+    d.tgtctl("lun", "delete", "1", "1", "--force")
+    assert [u["lun"] for u in d.tgtctl_json("stat")["luns"]] == [0]
+    s.close()
+
+
+@test
+def a_store_that_does_not_return_holds_up_neither_others_nor_the_end(lab):
+    d = lab.start()
+    d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=600000000", "--name", NAME)
+    d.export(lab.image("1M"), name=NAME + "2", tid=2)
+    d.name = NAME
+    stuck = d.login()
+    stuck.conn.send(pdu.scsi_command(bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]), 1, 99, stuck.take_cmdsn(), read=True,
+                                     edtl=4096))
+    wait_until("the command is with the store", lambda: d.tgtctl_json("stat")["luns"][1]["inflight"] == 1)
+    d.name = NAME + "2"
+    s = d.login()
+    s.write(0, b"safe" * 1024)
+    s.close()
+    assert d.stop(15) < 15
+    with open(lab.path("disk.img"), "rb") as f:
+        assert f.read(4096) == b"safe" * 1024
+    assert "their commands are still with the stores" in d.log()
+    stuck.close()
+
+
+@test
 def the_log_names_what_is_made_and_by_whom_it_is_used(lab):
     d = lab.start()
     image = lab.image("1M")
