@@ -2,10 +2,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Header and data digests, right and wrong."""
 
-import struct
-
-from rig import (CRC_ERROR, DATA_DIGEST, cases, daemon_works, disk, expect, main, pattern, pdu, raw_command, still_works,
-                 test, write16)
+from rig import (CRC_ERROR, DATA_DIGEST, cases, daemon_works, disk, expect, main, pattern, pdu, raw_command,
+                 still_works, test, write16)
 
 BOTH = {"HeaderDigest": "CRC32C,None", "DataDigest": "CRC32C,None"}
 

@@ -175,7 +175,8 @@ def unknown_keys_are_not_understood(lab):
 
 # ---- logout ----
 
-@cases(("the session", 0, 0, 0), ("the connection", 1, 7, 0), ("another connection", 1, 8, 1), ("for recovery", 2, 7, 2))
+@cases(("the session", 0, 0, 0), ("the connection", 1, 7, 0), ("another connection", 1, 8, 1),
+       ("for recovery", 2, 7, 2))
 def logout_is_answered(lab, reason, cid, response):
     d = disk(lab)
     s = d.login(cid=7)

@@ -64,8 +64,7 @@ static bool send_piece(struct iscsi_task *t, uint32_t off, struct buf *b, uint8_
 		uint32_t n = min(len, most);
 		bool end = n == len;
 
-		if (!send_pdu(c, t, off, end ? b : buf_ref(b), data, n, last && end,
-			      status && end)) {
+		if (!send_pdu(c, t, off, end ? b : buf_ref(b), data, n, last && end, status && end)) {
 			if (!end)
 				buf_put(b);
 			return false;

@@ -114,8 +114,7 @@ unsigned data_out_place(struct iscsi_task *t, uint32_t len, struct iovec *v, str
 	if (!len || t->ended || t->fate)
 		return 0;
 	/* a command that needs no more than its immediate data has nothing reserved yet */
-	if (t->received + len > t->seg_end && !t->in_sam &&
-	    !data_out_reserve(t, t->received + len)) {
+	if (t->received + len > t->seg_end && !t->in_sam && !data_out_reserve(t, t->received + len)) {
 		t->fate = V_TASK_SET_FULL;
 		part_count(t->session->part, memory_refusals, 1);
 		return 0;
@@ -251,6 +250,8 @@ static void wait_for_memory(struct iscsi_task *t)
 {
 	struct iscsi_part *part = t->session->part;
 
+	if (list_linked(&t->waiter.link))
+		return;
 	t->waiter.fn = want_memory;
 	bufpool_wait(part->bufs, &t->waiter);
 	part_pressed(part);
@@ -421,8 +422,7 @@ void data_out_arrived(struct iscsi_conn *c, const union pdu *p, uint32_t len, bo
 	if (h->flags & PDU_FINAL) {
 		bool whole = sequence_end(c, t, h);
 
-		if (unlikely(!whole) && !t->ended &&
-		    !fail(c, &t, V_NOT_ENOUGH_UNSOLICITED))
+		if (unlikely(!whole) && !t->ended && !fail(c, &t, V_NOT_ENOUGH_UNSOLICITED))
 			return;
 		data_out_owing(t);
 	}

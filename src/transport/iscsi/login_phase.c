@@ -52,7 +52,9 @@ static void show_address(const struct sockaddr_storage *ss, char *host, size_t s
 
 static void set_options(int fd)
 {
-	static const struct { int level, name, value; } options[] = {
+	static const struct {
+		int level, name, value;
+	} options[] = {
 		{ IPPROTO_TCP, TCP_NODELAY, 1 },
 		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
 		{ IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE },
@@ -99,8 +101,8 @@ static struct conn_login *login_new(struct iscsi_conn *c)
 
 void conn_accepted(struct iscsi_part *p, int fd)
 {
-	struct iscsi_conn *c = p->n.logins < LOGINS_MAX && !p->stopping ? calloc(1, sizeof(*c)) :
-									  NULL;
+	struct iscsi_conn *c =
+		p->n.logins < LOGINS_MAX && !p->stopping ? calloc(1, sizeof(*c)) : NULL;
 
 	part_count(p, accepted, 1);
 	if (!c) {
@@ -143,8 +145,8 @@ static void login_whole(struct iscsi_conn *c)
 	lg->got = 0;
 	log_debug("iscsi: %s: login PDU %02xh, %u bytes", c->peer, lg->bhs.basic.opcode,
 		  be24_get(lg->bhs.basic.data_len));
-	login_act(c, login_pdu(lg->login, lg->bhs.bytes, lg->data,
-			       be24_get(lg->bhs.basic.data_len)));
+	login_act(c,
+		  login_pdu(lg->login, lg->bhs.bytes, lg->data, be24_get(lg->bhs.basic.data_len)));
 }
 
 static void login_received(struct io_op *op, int res)
@@ -353,6 +355,8 @@ static void full_feature(struct iscsi_conn *c)
 		return;
 	}
 	c->lg->claimed = false;
+	if (res.nexus)
+		nexus_start(res.nexus, c->session);
 	login_send(c);
 	if (c->state != CONN_LOGIN)
 		return;
@@ -361,8 +365,6 @@ static void full_feature(struct iscsi_conn *c)
 	c->state = CONN_FULL;
 	c->header_digest = c->params.header_digest;
 	c->data_digest = c->params.data_digest;
-	if (res.nexus)
-		nexus_start(res.nexus, c->session);
 	log_info("iscsi: %s at %s logged in%s%s", c->session->initiator, c->peer,
 		 res.nexus ? " to " : ": discovery", res.nexus ? res.nexus->target_name : "");
 	rx_start(c);

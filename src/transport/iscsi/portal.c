@@ -114,8 +114,10 @@ int portal_parse(const char *text, struct sockaddr_storage to[2], struct err *e)
 		n = bracket ? set_v6(&to[0], host, port) : set_v4(&to[0], host, port);
 	}
 	if (n < 0)
-		return err_set(e, -EINVAL, "'%.80s' is not a portal: say address:port, "
-			       "[IPv6 address]:port or :port", text);
+		return err_set(e, -EINVAL,
+			       "'%.80s' is not a portal: say address:port, "
+			       "[IPv6 address]:port or :port",
+			       text);
 	return n;
 }
 
@@ -204,15 +206,15 @@ static int listen_at(const struct sockaddr_storage *ss, struct err *e, const cha
 	if (ss->ss_family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (!bind(fd, (const struct sockaddr *)ss,
-		  ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) :
-					      sizeof(struct sockaddr_in)) &&
+		  ss->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6)
+					    : sizeof(struct sockaddr_in)) &&
 	    !listen(fd, BACKLOG))
 		return fd;
 	rc = -errno;
 	close(fd);
 	return err_set(e, rc, "portal %s: %s", text,
-		       rc == -EADDRINUSE ? "another program, or another portal, listens there" :
-					   strerror(-rc));
+		       rc == -EADDRINUSE ? "another program, or another portal, listens there"
+					 : strerror(-rc));
 }
 
 static struct listener *listener_create(struct iscsi_server *s, const struct sockaddr_storage *ss,
@@ -251,8 +253,7 @@ static void name_portal(struct iscsi_portal *p, const struct sockaddr_storage *s
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)ss)->sin6_addr, host,
 			  sizeof(host));
 	else
-		inet_ntop(AF_INET, &((const struct sockaddr_in *)ss)->sin_addr, host,
-			  sizeof(host));
+		inet_ntop(AF_INET, &((const struct sockaddr_in *)ss)->sin_addr, host, sizeof(host));
 	snprintf(p->name, sizeof(p->name), ss->ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
 		 ntohs(port));
 }
@@ -298,7 +299,7 @@ static int open_listeners(struct iscsi_server *s, struct portal_listeners *p,
 
 int iscsi_portal_add(struct iscsi_server *s, const char *text, struct err *e)
 {
-	struct sockaddr_storage to[2];
+	struct sockaddr_storage to[2] = { 0 };
 	struct portal_listeners *p;
 	int n = portal_parse(text, to, e), rc;
 

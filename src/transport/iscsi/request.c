@@ -11,8 +11,8 @@ void request_reject(struct iscsi_conn *c, const union pdu *bad, enum reject_reas
 {
 	union pdu copy = *bad, *p;
 
-	log_debug("iscsi: %s: PDU %02xh is rejected for reason %02xh", c->peer,
-		  bad->basic.opcode, reason);
+	log_debug("iscsi: %s: PDU %02xh is rejected for reason %02xh", c->peer, bad->basic.opcode,
+		  reason);
 	p = tx_begin(c, PDU_REJECT, BHS_LEN);
 	if (!p)
 		return;
@@ -179,8 +179,7 @@ static bool known(struct iscsi_conn *c, const union pdu *p)
 /* An initiator's answer to our NOP-In, or a sign of life: there is nothing to answer. */
 static bool wants_answer(const union pdu *p)
 {
-	return (p->basic.opcode & PDU_OPCODE) != PDU_NOP_OUT ||
-	       be32_get(p->nop.itt) != TAG_RESERVED;
+	return (p->basic.opcode & PDU_OPCODE) != PDU_NOP_OUT || be32_get(p->nop.itt) != TAG_RESERVED;
 }
 
 void request_arrived(struct iscsi_conn *c, const union pdu *p, struct buf *b, uint8_t *data,

@@ -119,9 +119,8 @@ static const char *header_fault(const struct iscsi_conn *c, const union pdu *p)
 
 static void count_pdu(struct iscsi_conn *c, const union pdu *p)
 {
-	log_debug("iscsi: %s: PDU %02xh, flags %02xh, ITT %xh, %u bytes", c->peer,
-		  p->basic.opcode, p->basic.flags, be32_get(p->basic.itt),
-		  be24_get(p->basic.data_len));
+	log_debug("iscsi: %s: PDU %02xh, flags %02xh, ITT %xh, %u bytes", c->peer, p->basic.opcode,
+		  p->basic.flags, be32_get(p->basic.itt), be24_get(p->basic.data_len));
 	c->nop_sent = 0;
 	if ((p->basic.opcode & PDU_OPCODE) == PDU_SCSI_COMMAND)
 		c->counters.cmd_pdus++;

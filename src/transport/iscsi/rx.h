@@ -17,7 +17,8 @@
 
 #define RX_BUFFER (64u << 10)
 #define RX_IN_PLACE (16u << 10)
-#define RX_AFTER (8u << 10) /* most that a receive in place brings of what follows: it may have to be copied */
+#define RX_AFTER \
+	(8u << 10) /* most that a receive in place brings of what follows: it may have to be copied */
 #define RX_ROOM_MIN (16u << 10) /* with less behind pinned data, a new buffer is taken */
 #define RX_SMALL 1088u /* the largest header: BHS, AHS, digest */
 #define RX_SEGS 16

@@ -77,8 +77,8 @@ static bool digest_ok(const struct iscsi_conn *c, const struct rx_payload *pl)
 	return iscsi_digest_value(&crc) == iscsi_digest_load(pl->trailer + pad);
 }
 
-static void other_complete(struct iscsi_conn *c, const union pdu *p, struct buf *own,
-			   uint32_t len, bool ok)
+static void other_complete(struct iscsi_conn *c, const union pdu *p, struct buf *own, uint32_t len,
+			   bool ok)
 {
 	if (!ok) {
 		part_count(c->part, digest_errors, 1);

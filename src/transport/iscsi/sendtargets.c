@@ -11,7 +11,8 @@
 #include "base/log.h"
 #include "transport/iscsi/request.h"
 
-#define ANSWER_MAX (64u << 20) /* thousands of targets; from our own configuration, not from the peer */
+#define ANSWER_MAX \
+	(64u << 20) /* thousands of targets; from our own configuration, not from the peer */
 
 static void send_answer(struct text_exchange *x)
 {

@@ -181,8 +181,7 @@ void portals_closed(struct iscsi_server *s)
 	reactor_post(s->part[0].reactor, &s->part[0].msg, part_end);
 }
 
-void iscsi_server_stop(struct iscsi_server *s, uint64_t grace_ns, void (*done)(void *arg),
-		       void *arg)
+void iscsi_server_stop(struct iscsi_server *s, uint64_t grace_ns, void (*done)(void *arg), void *arg)
 {
 	s->stopping = true;
 	s->grace_ns = grace_ns;

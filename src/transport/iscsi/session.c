@@ -211,8 +211,8 @@ void session_run_held(struct iscsi_session *s)
 	if (likely(list_empty(&s->held)) || s->ordering)
 		return;
 	s->ordering = true;
-	while ((t = list_first(&s->held, struct iscsi_task, held)) &&
-	       t->cmd_sn == s->exp_cmd_sn && s->conn && s->conn->state == CONN_FULL) {
+	while ((t = list_first(&s->held, struct iscsi_task, held)) && t->cmd_sn == s->exp_cmd_sn &&
+	       s->conn && s->conn->state == CONN_FULL) {
 		s->exp_cmd_sn++;
 		run_held(s, t);
 	}

@@ -111,8 +111,7 @@ static enum verdict check_data(const struct iscsi_params *params, const struct i
 	return V_PENDING;
 }
 
-static void plan_data(struct iscsi_conn *c, struct iscsi_task *t, const union pdu *p,
-		      uint32_t len)
+static void plan_data(struct iscsi_conn *c, struct iscsi_task *t, const union pdu *p, uint32_t len)
 {
 	bool final = p->command.flags & PDU_FINAL;
 	enum verdict v;
@@ -133,8 +132,8 @@ static void plan_data(struct iscsi_conn *c, struct iscsi_task *t, const union pd
 	data_out_owing(t);
 }
 
-static struct iscsi_task *refuse(struct iscsi_conn *c, const union pdu *p,
-				 enum cmd_sn_place place, enum reject_reason reason)
+static struct iscsi_task *refuse(struct iscsi_conn *c, const union pdu *p, enum cmd_sn_place place,
+				 enum reject_reason reason)
 {
 	bool ordered = place == CMD_SN_NOW && !(p->command.opcode & PDU_IMMEDIATE);
 
@@ -268,8 +267,8 @@ static void respond(struct iscsi_task *t, const uint8_t *sense, uint32_t sense_l
 	tx_status_sn(c, p);
 	h->exp_data_sn = be32_make(t->data_sn + t->r2t_sn);
 	if (t->cmd.residual != RESID_NONE) {
-		h->flags |= t->cmd.residual == RESID_OVERFLOW ? RESPONSE_OVERFLOW :
-								RESPONSE_UNDERFLOW;
+		h->flags |=
+			t->cmd.residual == RESID_OVERFLOW ? RESPONSE_OVERFLOW : RESPONSE_UNDERFLOW;
 		h->residual = be32_make(t->cmd.residual_count);
 	}
 	if (sense_len) {

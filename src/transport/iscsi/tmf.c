@@ -98,8 +98,7 @@ static bool abort_own(struct iscsi_session *s, const struct pdu_tmf_request *h)
 		drop(t);
 		return true;
 	}
-	if (!serial_le(s->exp_cmd_sn, ref) || !serial_le(ref, s->max_cmd_sn) ||
-	    !serial_lt(ref, now))
+	if (!serial_le(s->exp_cmd_sn, ref) || !serial_le(ref, s->max_cmd_sn) || !serial_lt(ref, now))
 		return false;
 	plug(s, ref);
 	return true;

@@ -74,9 +74,11 @@ uint32_t session_max_cmd_sn(struct iscsi_session *s)
 void session_used(struct iscsi_session *s)
 {
 	unsigned depth = min(s->depth * 2, s->depth_max);
-	unsigned used = max(s->active, ++s->batch);
+	unsigned used;
 	uint64_t now;
 
+	s->batch++;
+	used = max(s->active, s->batch);
 	s->peak = max(s->peak, used);
 	if (likely(used * 2 <= s->depth || s->depth == s->depth_max))
 		return;

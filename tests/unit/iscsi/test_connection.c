@@ -157,9 +157,12 @@ static void write_and_read(uint32_t blocks, unsigned seed, uint32_t immediate)
 	peer_send(peer, wire, BHS_LEN + immediate);
 	while ((r = peer_pdu(peer, NULL, NULL)) && r->basic.opcode == PDU_R2T) {
 		union pdu out = { .data_out = {
-			.opcode = PDU_DATA_OUT, .flags = PDU_FINAL, .itt = r->r2t.itt,
-			.ttt = r->r2t.ttt, .offset = r->r2t.offset,
-		} };
+					  .opcode = PDU_DATA_OUT,
+					  .flags = PDU_FINAL,
+					  .itt = r->r2t.itt,
+					  .ttt = r->r2t.ttt,
+					  .offset = r->r2t.offset,
+				  } };
 		uint32_t off = be32_get(r->r2t.offset), want = be32_get(r->r2t.desired);
 
 		/* no PDU is longer than MaxRecvDataSegmentLength */
@@ -229,8 +232,10 @@ static void give_back(struct buf *all)
 
 static void ping(uint32_t len)
 {
-	union pdu h = { .nop = { .opcode = PDU_NOP_OUT | PDU_IMMEDIATE, .flags = PDU_FINAL,
-				 .itt = be32_make(peer->itt++), .ttt = be32_make(TAG_RESERVED) } };
+	union pdu h = { .nop = { .opcode = PDU_NOP_OUT | PDU_IMMEDIATE,
+				 .flags = PDU_FINAL,
+				 .itt = be32_make(peer->itt++),
+				 .ttt = be32_make(TAG_RESERVED) } };
 	uint8_t text[64] = "answer me";
 	const uint8_t *data;
 	const union pdu *r;
@@ -366,8 +371,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_write_waits_for_memory_before_its_r2t, up_tiny,
 						down),
 		cmocka_unit_test_setup_teardown(an_idle_connection_holds_no_buffer, up_epoll, down),
-		cmocka_unit_test_setup_teardown(commands_wait_while_the_peer_reads_nothing, up_epoll,
-						down),
+		cmocka_unit_test_setup_teardown(commands_wait_while_the_peer_reads_nothing,
+						up_epoll, down),
 		cmocka_unit_test_setup_teardown(a_peer_that_never_reads_is_closed, up_epoll, down),
 	};
 

@@ -14,12 +14,13 @@
 
 struct world world;
 
-#define must(cond) do { \
-	if (!(cond)) { \
-		fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
-		abort(); \
-	} \
-} while (0)
+#define must(cond) \
+	do { \
+		if (!(cond)) { \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #cond); \
+			abort(); \
+		} \
+	} while (0)
 
 /* ---- up ------------------------------------------------------------------------- */
 
@@ -55,10 +56,13 @@ static void opened(struct store_open *o)
 static void open_store(void)
 {
 	char opts[32];
-	struct opening w = { .o = { .spec = { .type = "mem", .opts = opts,
-					      .block_size = WORLD_BLOCK },
-				    .reactors = &world.data, .nreactors = 1,
-				    .home = world.data, .done = opened } };
+	struct opening w = {
+		.o = { .spec = { .type = "mem", .opts = opts, .block_size = WORLD_BLOCK },
+		       .reactors = &world.data,
+		       .nreactors = 1,
+		       .home = world.data,
+		       .done = opened }
+	};
 
 	snprintf(opts, sizeof(opts), "size=%u", WORLD_BYTES);
 	reactor_turn(world.control, 0);
@@ -71,9 +75,14 @@ static void open_store(void)
 static void make_disk(void)
 {
 	struct lu_ident *ident = calloc(1, sizeof(*ident));
-	struct lu_config c = { .name = "disk", .ident = ident, .store = world.store,
-			       .block_size = WORLD_BLOCK, .mode = { .wce = true },
-			       .reactors = &world.data, .nreactors = 1, .home = world.data };
+	struct lu_config c = { .name = "disk",
+			       .ident = ident,
+			       .store = world.store,
+			       .block_size = WORLD_BLOCK,
+			       .mode = { .wce = true },
+			       .reactors = &world.data,
+			       .nreactors = 1,
+			       .home = world.data };
 	struct err e = { 0 };
 
 	must(ident);
@@ -93,8 +102,7 @@ void world_begin(const struct engine *engine, size_t buf_cap)
 	open_store();
 	make_disk();
 	reactor_turn(world.control, 0);
-	must(!targets_init(&world.ts, world.control, &world.data, 1, &absent_server,
-			   &wlun_server));
+	must(!targets_init(&world.ts, world.control, &world.data, 1, &absent_server, &wlun_server));
 	world.target = target_create(&world.ts, 1, WORLD_TARGET, &e);
 	must(world.target);
 	must(!target_acl_add(world.target, false, "ALL", &e));
@@ -261,12 +269,12 @@ struct peer *peer_login(const char *extra, size_t len)
 	uint8_t text[2048];
 	size_t n = sizeof(names) + len;
 	union pdu h = { .login_request = {
-		.opcode = PDU_LOGIN_REQUEST | PDU_IMMEDIATE,
-		.flags = LOGIN_TRANSIT | 1 << LOGIN_CSG_SHIFT | 3,
-		.data_len = be24_make((uint32_t)n),
-		.isid = { 0x80 },
-		.cmd_sn = be32_make(1),
-	} };
+				.opcode = PDU_LOGIN_REQUEST | PDU_IMMEDIATE,
+				.flags = LOGIN_TRANSIT | 1 << LOGIN_CSG_SHIFT | 3,
+				.data_len = be24_make((uint32_t)n),
+				.isid = { 0x80 },
+				.cmd_sn = be32_make(1),
+			} };
 	const union pdu *r;
 
 	must(n + 3 < sizeof(text));
@@ -292,14 +300,14 @@ union pdu peer_command(struct peer *p, const uint8_t *cdb, unsigned cdb_len, uin
 		       uint32_t expected, uint32_t data_len)
 {
 	union pdu h = { .command = {
-		.opcode = PDU_SCSI_COMMAND,
-		.flags = PDU_FINAL | flags | 1,
-		.data_len = be24_make(data_len),
-		.lun = { 0, WORLD_LUN },
-		.itt = be32_make(p->itt++),
-		.expected_len = be32_make(expected),
-		.cmd_sn = be32_make(p->cmd_sn++),
-	} };
+				.opcode = PDU_SCSI_COMMAND,
+				.flags = PDU_FINAL | flags | 1,
+				.data_len = be24_make(data_len),
+				.lun = { 0, WORLD_LUN },
+				.itt = be32_make(p->itt++),
+				.expected_len = be32_make(expected),
+				.cmd_sn = be32_make(p->cmd_sn++),
+			} };
 
 	memcpy(h.command.cdb, cdb, cdb_len);
 	return h;

@@ -34,17 +34,18 @@ void world_begin(const struct engine *engine, size_t buf_cap);
 void world_end(void);
 void world_step(void);
 
-#define world_until(cond) do { \
-	for (int tries = 0;; tries++) { \
-		if (cond) \
-			break; \
-		if (tries == 100000) { \
-			fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #cond); \
-			abort(); \
+#define world_until(cond) \
+	do { \
+		for (int tries = 0;; tries++) { \
+			if (cond) \
+				break; \
+			if (tries == 100000) { \
+				fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #cond); \
+				abort(); \
+			} \
+			world_step(); \
 		} \
-		world_step(); \
-	} \
-} while (0)
+	} while (0)
 
 /* The initiator's side. */
 struct peer {
