@@ -238,11 +238,11 @@ static struct listener *listener_create(struct iscsi_server *s, const struct soc
 /* The port that the first socket got: the second one has to have the same. */
 static in_port_t bound_port(int fd)
 {
-	struct sockaddr_storage ss = { 0 };
-	socklen_t len = sizeof(ss);
+	struct sockaddr_in6 in = { 0 }; /* both families have the port at the same place */
+	socklen_t len = sizeof(in);
 
-	getsockname(fd, (struct sockaddr *)&ss, &len);
-	return ((struct sockaddr_in *)&ss)->sin_port; /* at the same place in both families */
+	getsockname(fd, (struct sockaddr *)&in, &len);
+	return in.sin6_port;
 }
 
 static void name_portal(struct iscsi_portal *p, const struct sockaddr_storage *ss, in_port_t port)

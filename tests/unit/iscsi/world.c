@@ -246,18 +246,21 @@ const union pdu *peer_pdu(struct peer *p, const uint8_t **data, uint32_t *len)
 	return (const union pdu *)copy;
 }
 
+/* Not for ever: what an earlier peer did (stopped, reserved) may make the disk refuse. */
 static void clear_unit_attention(struct peer *p)
 {
 	static const uint8_t tur[16];
-	const union pdu *r;
 
-	do {
+	for (int i = 0; i < 4; i++) {
 		union pdu c = peer_command(p, tur, 16, 0, 0, 0);
+		const union pdu *r;
 
 		peer_send(p, &c, sizeof(c));
 		r = peer_pdu(p, NULL, NULL);
 		must(r && r->basic.opcode == PDU_SCSI_RESPONSE);
-	} while (r->scsi_response.status);
+		if (!r->scsi_response.status)
+			break;
+	}
 }
 
 struct peer *peer_login(const char *extra, size_t len)
