@@ -20,7 +20,7 @@ static void set_status(struct iscsi_conn *c, struct iscsi_task *t, union pdu *p)
 	h->residual = be32_make(t->cmd.residual_count);
 }
 
-/* One PDU with [off, off + len) of the data; takes a reference of @b. False: the connection closes. */
+/* One PDU with [off, off + len); takes a reference of @b. False: the connection closes. */
 static bool send_pdu(struct iscsi_conn *c, struct iscsi_task *t, uint32_t off, struct buf *b,
 		     uint8_t *data, uint32_t len, bool last, bool status)
 {

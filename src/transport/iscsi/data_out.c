@@ -369,7 +369,7 @@ struct iscsi_task *data_out_begin(struct iscsi_conn *c, const union pdu *p, uint
 	return NULL;
 }
 
-/* The sequence of @h has ended with F. False: it brought less than it had to (RFC 7143 11.4.7.2). */
+/* The sequence of @h has ended. False: it brought less than it had to (RFC 7143 11.4.7.2). */
 static bool sequence_end(struct iscsi_conn *c, struct iscsi_task *t, const struct pdu_data_out *h)
 {
 	bool whole;

@@ -5,7 +5,7 @@
 
 #include "base/log.h"
 
-/* ---- what the target says ------------------------------------------------------------ */
+/* ---- what the target says ------------------------------------------------ */
 
 void request_reject(struct iscsi_conn *c, const union pdu *bad, enum reject_reason reason)
 {
@@ -61,7 +61,7 @@ void request_ping(struct iscsi_conn *c)
 	tx_end(c, p, 0);
 }
 
-/* ---- NOP-Out (RFC 7143 11.18) ------------------------------------------------------------ */
+/* ---- NOP-Out (RFC 7143 11.18) -------------------------------------------- */
 
 static void nop_out(struct iscsi_conn *c, const union pdu *q, struct buf *b, uint8_t *data,
 		    uint32_t len)
@@ -84,7 +84,7 @@ static void nop_out(struct iscsi_conn *c, const union pdu *q, struct buf *b, uin
 	tx_end(c, p, len);
 }
 
-/* ---- Logout Request (RFC 7143 11.14) -------------------------------------------------------- */
+/* ---- Logout Request (RFC 7143 11.14) ------------------------------------- */
 
 static void logout(struct iscsi_conn *c, const union pdu *q)
 {
@@ -111,7 +111,7 @@ static void logout(struct iscsi_conn *c, const union pdu *q)
 	}
 }
 
-/* ---- all of them ------------------------------------------------------------------------------ */
+/* ---- all of them --------------------------------------------------------- */
 
 void request_run(struct iscsi_conn *c, const union pdu *p, struct buf *b, uint8_t *data,
 		 uint32_t len)

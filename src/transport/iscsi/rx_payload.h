@@ -13,9 +13,9 @@ void payload_copy(struct iscsi_task *t, const uint8_t *data, uint32_t len);
  * data and @trailer_len of padding and digest follow: find their destination.
  */
 void payload_begin(struct iscsi_conn *c, const union pdu *p, uint32_t len, uint32_t trailer_len);
-/* Up to @n bytes at @data are the payload's: returns how many. The PDU is acted on when it is complete. */
+/* Up to @n bytes at @data are the payload's: returns how many. A complete PDU is acted on. */
 uint32_t payload_take(struct iscsi_conn *c, const uint8_t *data, uint32_t n);
-/* The first of @n bytes that were received according to payload_iov(): returns how many are the payload's. */
+/* @n bytes were received according to payload_iov(): returns how many are the payload's. */
 uint32_t payload_received(struct iscsi_conn *c, uint32_t n);
 /* Where the rest goes: segments at @v (room for RX_SEGS + 1). *@all: they hold all of it. */
 unsigned payload_iov(struct iscsi_conn *c, struct iovec *v, bool *all);

@@ -11,7 +11,7 @@
 
 #define DRAIN_NS (2 * NSEC_PER_SEC) /* for stores, after the last connection is closed */
 
-/* ---- life ------------------------------------------------------------------------------ */
+/* ---- life ---------------------------------------------------------------- */
 
 static int part_init(struct iscsi_server *s, struct iscsi_part *p, struct reactor *r)
 {
@@ -75,7 +75,7 @@ void iscsi_server_destroy(struct iscsi_server *s)
 	free(s);
 }
 
-/* ---- the watch --------------------------------------------------------------------------- */
+/* ---- the watch ----------------------------------------------------------- */
 
 void part_sweep(struct timer *t)
 {
@@ -102,7 +102,7 @@ void part_pressed(struct iscsi_part *p)
 	timer_arm(p->reactor, &p->sweep, SWEEP_PRESSED_NS, part_sweep);
 }
 
-/* ---- the end -------------------------------------------------------------------------------- */
+/* ---- the end ------------------------------------------------------------- */
 
 static void part_end(struct msg *m);
 
@@ -191,7 +191,7 @@ void iscsi_server_stop(struct iscsi_server *s, uint64_t grace_ns, void (*done)(v
 	portals_close(s);
 }
 
-/* ---- what control asks --------------------------------------------------------------------------- */
+/* ---- what control asks --------------------------------------------------- */
 
 static void info_answered(struct msg *m)
 {

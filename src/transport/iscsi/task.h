@@ -82,9 +82,9 @@ struct iscsi_task *task_create(struct iscsi_session *s, enum task_kind kind, uin
 void task_free(struct iscsi_task *t);
 
 /*
- * The extended CDB of the additional header segments (RFC 7143 11.2.2.3): appended to the 16 bytes at
- * @cdb. Returns the length of the whole, 0 if the segments are malformed or
- * ask for what is not supported.
+ * The extended CDB of the additional header segments (RFC 7143 11.2.2.3) is appended to
+ * the 16 bytes at @cdb. Returns the length of the whole, 0 if the segments are
+ * malformed or ask for what is not supported.
  */
 unsigned command_cdb(uint8_t cdb[CDB_MAX], const uint8_t *ahs, uint32_t ahs_len);
 

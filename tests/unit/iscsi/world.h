@@ -66,7 +66,7 @@ void peer_close(struct peer *p);
 void peer_send(struct peer *p, const void *data, size_t len);
 /* Receive what is there. False: the target has closed. */
 bool peer_receive(struct peer *p);
-/* The next PDU, waited for; its data (padding skipped) at *@data, valid until the next call. NULL: closed. */
+/* The next PDU, waited for; its data at *@data, valid until the next call. NULL: closed. */
 const union pdu *peer_pdu(struct peer *p, const uint8_t **data, uint32_t *len);
 
 /* A SCSI Command PDU for LUN 1 with the next CmdSN and ITT. */
