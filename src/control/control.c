@@ -4,6 +4,7 @@
 #include <errno.h>
 
 #include "cmdset/cmdset.h"
+#include "control/removal.h"
 #include "control/unit.h"
 
 #define TEXT_MAX 4095 /* bytes of a path or of options */
@@ -177,6 +178,7 @@ int control_init(struct control *c, struct err *e)
 			       "broken");
 	if (targets_init(&c->ts, c->self, c->reactors, c->nreactors, &absent_server, &wlun_server))
 		return err_set(e, -ENOMEM, "no memory for the targets");
+	c->ts.nexus_left = removal_nexus_left;
 	return 0;
 }
 

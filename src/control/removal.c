@@ -6,15 +6,14 @@
 
 #include "base/log.h"
 
-#define LOOK_NS (10 * NSEC_PER_MSEC) /* sam does not tell when a nexus is gone */
+#define LOOK_NS (10 * NSEC_PER_MSEC) /* between looks at what is left when all goes */
 
 struct removal {
 	struct list link; /* in control.removals */
 	struct control *control;
 	uint32_t tid;
 	enum target_state was;
-	struct timer timer;
-	uint64_t deadline;
+	struct timer timer; /* armed while sessions are waited for */
 	unsigned left; /* units, and one for the loop */
 	void (*done)(void *arg, int err, const struct err *e);
 	void *arg;
@@ -95,17 +94,27 @@ static void sessions_stay(struct removal *r, struct target *t)
 	removal_end(r, e.code, &e);
 }
 
-static void look(struct timer *timer)
+static void too_late(struct timer *timer)
 {
 	struct removal *r = container_of(timer, struct removal, timer);
-	struct target *t = target_find(&r->control->ts, r->tid);
 
-	if (list_empty(&t->nexuses))
-		remove_units(r);
-	else if (reactor_now(r->control->self) >= r->deadline)
-		sessions_stay(r, t);
-	else
-		timer_arm(r->control->self, &r->timer, LOOK_NS, look);
+	sessions_stay(r, target_find(&r->control->ts, r->tid));
+}
+
+void removal_nexus_left(struct targets *ts, struct target *t)
+{
+	struct control *c = container_of(ts, struct control, ts);
+	struct removal *r;
+
+	if (!list_empty(&t->nexuses))
+		return;
+	list_for_each(r, &c->removals, link) {
+		if (r->tid == t->tid && timer_armed(&r->timer)) {
+			timer_cancel(c->self, &r->timer);
+			remove_units(r);
+			return;
+		}
+	}
 }
 
 int target_remove(struct control *c, struct target *t, bool force,
@@ -120,7 +129,6 @@ int target_remove(struct control *c, struct target *t, bool force,
 	r->control = c;
 	r->tid = t->tid;
 	r->was = t->state;
-	r->deadline = reactor_now(c->self) + TARGET_REMOVE_NS;
 	r->done = done;
 	r->arg = arg;
 	t->state = TARGET_OFFLINE;
@@ -128,7 +136,10 @@ int target_remove(struct control *c, struct target *t, bool force,
 		list_for_each(n, &t->nexuses, target_link)
 			target_close_nexus(n);
 	}
-	look(&r->timer);
+	if (list_empty(&t->nexuses))
+		remove_units(r);
+	else
+		timer_arm(c->self, &r->timer, TARGET_REMOVE_NS, too_late);
 	return 0;
 }
 

@@ -27,4 +27,7 @@ int target_busy(struct control *c, struct target *t, bool force, struct err *e);
 int target_remove(struct control *c, struct target *t, bool force,
 		  void (*done)(void *arg, int err, const struct err *e), void *arg);
 
+/* For targets.nexus_left. */
+void removal_nexus_left(struct targets *ts, struct target *t);
+
 #endif

@@ -89,20 +89,15 @@ static void flush_posted(struct msg *m)
 {
 	struct unit *u = container_of(m, struct unit, flush_msg);
 
-	if (u->flushes)
-		store_submit(u->store, u->flush_io);
-	else
-		reactor_post(u->control->self, &u->flush_msg, flush_answered);
+	store_submit(u->store, u->flush_io);
 }
 
-/*
- * Always by way of the home: a transaction answers before its home is through with the LU,
- * so only what comes back from there after it may free the LU.
- */
 static void flush_store(struct unit *u)
 {
-	u->flushes = u->store && !store_limits(u->store)->readonly && !store_has_error(u->store);
-	reactor_post(u->lu->home, &u->flush_msg, flush_posted);
+	if (u->store && !store_limits(u->store)->readonly && !store_has_error(u->store))
+		reactor_post(u->lu->home, &u->flush_msg, flush_posted);
+	else
+		close_store(u);
 }
 
 /* Nobody has the LU any more but those who look at it. */

@@ -71,7 +71,6 @@ struct unit {
 	void (*removed)(void *arg);
 	void *removed_arg;
 	struct msg flush_msg;
-	bool flushes;
 	struct store_io *flush_io;
 };
 

@@ -184,6 +184,7 @@ static void itl_detach(struct itl *itl);
 static void nexus_maybe_free(struct it_nexus *n)
 {
 	struct targets *ts = n->ts;
+	struct target *t = n->target;
 
 	if (!n->gone || n->pending)
 		return;
@@ -191,6 +192,8 @@ static void nexus_maybe_free(struct it_nexus *n)
 	ts->sessions[reactor_id(n->reactor)]--;
 	claims_go_on(n);
 	free(n);
+	if (ts->nexus_left)
+		ts->nexus_left(ts, t);
 }
 
 /* ---- attach ------------------------------------------------------------------ */

@@ -73,6 +73,8 @@ struct targets {
 	uint64_t next_nexus_id;
 	bool offline; /* no login is accepted */
 	struct lu *absent, *wlun; /* behind every nexus */
+	/* A nexus of @t is gone, and its LUs know it. Control's; may be NULL. */
+	void (*nexus_left)(struct targets *ts, struct target *t);
 	struct list known; /* initiator ports seen before, bounded: they get UA_NEXUS_LOSS */
 	unsigned nknown;
 };
