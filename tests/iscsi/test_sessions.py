@@ -199,6 +199,19 @@ def logout_in_its_turn_comes_after_what_was_sent_before(lab):
 
 
 @test
+def logout_before_its_turn_waits_for_it(lab):
+    d = disk(lab)
+    before = live(d)
+    s = d.login()
+    s.conn.send(pdu.logout_request(99, 0, 0, s.cmdsn + 1, s.expstatsn, immediate=False))
+    s.conn.send(raw_command(s, TUR), raw_command(s, TUR))
+    expect(s, pdu.SCSI_RSP, status=0)
+    expect(s, pdu.LOGOUT_RSP, itt=99, response=0)
+    assert s.conn.is_closed()
+    wait_until("everything is gone", lambda: live(d) == before)
+
+
+@test
 def logout_ends_writes_that_wait_for_data(lab):
     d = disk(lab)
     s = d.login(keys={"ImmediateData": "No"})

@@ -199,6 +199,7 @@ static void run_held(struct iscsi_session *s, struct iscsi_task *t)
 		command_run(t);
 		return;
 	}
+	list_del(&t->link); /* a logout frees what is in the session's list */
 	if (t->kind == TASK_REQUEST)
 		request_run(s->conn, &t->bhs, t->payload, t->payload_data, t->payload_len);
 	task_free(t);

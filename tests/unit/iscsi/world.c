@@ -129,6 +129,28 @@ bool world_is_empty(void)
 	       list_empty(&world.target->nexuses);
 }
 
+void world_explain(void)
+{
+	struct iscsi_live l;
+	struct bufpool_stats b;
+	struct iscsi_conn *c;
+	struct it_nexus *n;
+
+	iscsi_get_live(world.server, &l);
+	bufpool_stats(reactor_bufpool(world.data), &b);
+	fprintf(stderr, "%u connections, %u sessions, %u tasks, %u commands; %zu bytes used\n",
+		(unsigned)l.connections, (unsigned)l.sessions, (unsigned)l.tasks,
+		(unsigned)cmd_live_count(), b.used);
+	list_for_each(c, &world.part->conns, link)
+		fprintf(stderr,
+			"connection: state %d, sends %d, receives %d, queued %zu, paused %d\n",
+			c->state, io_pending(&c->tx.op), io_pending(&c->rx.op), c->tx.queued,
+			c->rx.paused);
+	list_for_each(n, &world.target->nexuses, target_link)
+		fprintf(stderr, "nexus: state %d, %u commands, %u pending\n", n->state, n->ncmds,
+			n->pending);
+}
+
 void world_end(void)
 {
 	bool stopped = false, closed = false;

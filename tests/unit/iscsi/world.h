@@ -41,6 +41,7 @@ void world_step(void);
 				break; \
 			if (tries == 100000) { \
 				fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #cond); \
+				world_explain(); \
 				abort(); \
 			} \
 			world_step(); \
@@ -76,5 +77,7 @@ void rw16(uint8_t cdb[16], bool write, uint64_t lba, uint32_t blocks);
 
 /* Nothing of any session is left. */
 bool world_is_empty(void);
+/* Say on stderr what is left. */
+void world_explain(void);
 
 #endif
