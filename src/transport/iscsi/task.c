@@ -185,7 +185,8 @@ struct iscsi_task *command_begin(struct iscsi_conn *c, const union pdu *p, const
 
 bool command_may_pin(const struct iscsi_task *t, uint32_t len)
 {
-	return !t->fate && !t->unsol_open;
+	/* who waits for more data must not hold a whole receive buffer meanwhile */
+	return !t->fate && !t->unsol_open && len >= t->cmd.expected;
 }
 
 void command_pin(struct iscsi_task *t, struct buf *b, uint8_t *data, uint32_t len)
