@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/err.h"
 #include "base/log.h"
+#include "../temp.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -16,9 +17,9 @@ static int saved_stderr, captured;
 /* From here on stderr is a file of its own. */
 static int capture(void **state)
 {
-	char path[] = "/tmp/stgt-log-XXXXXX";
+	char path[TEMP_PATH_MAX];
 
-	captured = mkstemp(path);
+	captured = mkstemp(temp_path(path, "log"));
 	unlink(path);
 	saved_stderr = dup(STDERR_FILENO);
 	return captured < 0 || dup2(captured, STDERR_FILENO) < 0;

@@ -19,13 +19,14 @@
 #include "control/rpc.h"
 #include "control/socket.h"
 #include "reactor/reactor.h"
+#include "../temp.h"
 
 #define TURNS 20000 /* bound of every wait */
 
 static struct rig {
 	struct reactor *reactor;
 	struct rpc_server *server;
-	char folder[64], path[CONTROL_PATH_MAX];
+	char folder[TEMP_PATH_MAX], path[CONTROL_PATH_MAX];
 	struct call *held; /* a call that a test has not answered yet */
 	unsigned runs;
 } rig;
@@ -68,8 +69,7 @@ static int setup(void **state)
 	struct err e;
 
 	memset(&rig, 0, sizeof(rig));
-	snprintf(rig.folder, sizeof(rig.folder), "/tmp/stgt-rpc-XXXXXX");
-	if (!mkdtemp(rig.folder))
+	if (!mkdtemp(temp_path(rig.folder, "rpc")))
 		return -1;
 	snprintf(rig.path, sizeof(rig.path), "%s/socket.0", rig.folder);
 	rig.reactor = reactor_create(&o, &e);

@@ -24,6 +24,7 @@
 #include "store/store.h"
 #include "transport/iscsi/iscsi.h"
 #include "transport/iscsi/pdu.h"
+#include "../temp.h"
 
 #define TARGET "iqn.2026-11.test:count"
 #define DEPTH 32
@@ -87,7 +88,7 @@ static struct {
 	struct store *store;
 	struct lu *lu;
 	struct iscsi_server *server;
-	char image[64];
+	char image[TEMP_PATH_MAX];
 	int client;
 	uint32_t cmd_sn, exp_stat_sn;
 	uint8_t in[DEPTH * (BLOCK + 64)];
@@ -134,8 +135,7 @@ static void open_image(void)
 	char *zeroes = calloc(1, IMAGE_SIZE);
 	int fd;
 
-	snprintf(rig.image, sizeof(rig.image), "/tmp/stgt-count-XXXXXX");
-	fd = mkstemp(rig.image);
+	fd = mkstemp(temp_path(rig.image, "count"));
 	assert_true(fd >= 0 && zeroes);
 	assert_int_equal(write(fd, zeroes, IMAGE_SIZE), IMAGE_SIZE); /* into the page cache */
 	close(fd);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "../temp.h"
 
 const struct engine *test_engine;
 static int inside; /* io_submit() or io_cancel() */
@@ -189,9 +190,9 @@ uint8_t pattern(uint64_t off)
 
 int temp_file(size_t size)
 {
-	char path[] = "/tmp/stgt-reactor-XXXXXX";
+	char path[TEMP_PATH_MAX];
 	uint8_t *mem = malloc(size + 1);
-	int fd = mkstemp(path);
+	int fd = mkstemp(temp_path(path, "reactor"));
 
 	assert_true(fd >= 0);
 	assert_non_null(mem);

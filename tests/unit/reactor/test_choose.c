@@ -16,17 +16,18 @@
 
 #include "base/bits.h"
 #include "base/log.h"
+#include "../temp.h"
 
 static int log_file;
 
 /* Run @fn in a process of its own; its stderr goes to a file. Fails if @fn does not return 0. */
 static void in_child(int (*fn)(void))
 {
-	char path[] = "/tmp/stgt-choose-XXXXXX";
+	char path[TEMP_PATH_MAX];
 	int status;
 	pid_t pid;
 
-	log_file = mkstemp(path);
+	log_file = mkstemp(temp_path(path, "choose"));
 	assert_true(log_file >= 0);
 	unlink(path);
 	pid = fork();

@@ -46,8 +46,7 @@ void rig_init(struct rig *g, const struct engine *engine, bool home)
 		g->home = reactor_new(engine, 1);
 		assert_int_equal(reactor_start(g->home, &e), 0);
 	}
-	strcpy(g->dir, "/tmp/stgt-store-XXXXXX");
-	assert_non_null(mkdtemp(g->dir));
+	assert_non_null(mkdtemp(temp_path(g->dir, "store")));
 }
 
 static void remove_dir(const char *dir)

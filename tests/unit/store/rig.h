@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "store/store.h"
+#include "../temp.h"
 
 struct rig {
 	const struct engine *engine;
@@ -19,7 +20,7 @@ struct rig {
 	bool only_home; /* open stores on the home alone */
 	struct store *s;
 	struct err err; /* of the last open */
-	char dir[64]; /* a temporary folder, removed at the end */
+	char dir[TEMP_PATH_MAX]; /* a temporary folder, removed at the end */
 };
 
 /* One request and its outcome. */

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "../temp.h"
 
 #define SIZE MIB(4)
 #define BLOCK 512u
@@ -74,8 +75,8 @@ static bool loop_attach(const char *path, const char **why)
 
 static bool loop_works(const char **why)
 {
-	char path[] = "/tmp/stgt-loop-XXXXXX";
-	int fd = mkstemp(path);
+	char path[TEMP_PATH_MAX];
+	int fd = mkstemp(temp_path(path, "loop"));
 	bool ok = fd >= 0 && !ftruncate(fd, 1 << 20) && loop_attach(path, why);
 
 	unlink(path);
