@@ -211,15 +211,18 @@ static bool attach_decide(struct lu_tx *tx)
 static void attach_apply(struct lu_tx *tx, struct lu_part *part)
 {
 	struct itl *itl = tx->itl;
+	struct it_nexus *n = itl->nexus;
 
 	if (part != itl->part)
 		return;
 	list_add(&part->itls, &itl->part_link);
 	itl->conflicts = itl->home.conflicts;
-	hash_add(&itl->nexus->luns, &itl->by_lun, itl->lun);
-	itl->nexus->nluns++;
-	if (itl->nexus->state != NEXUS_STARTING)
-		nexus_establish_ua(itl->nexus, itl, UA_LUNS_CHANGED);
+	if (n->state == NEXUS_DRAINED) /* control may have freed what is in its table */
+		return;
+	hash_add(&n->luns, &itl->by_lun, itl->lun);
+	n->nluns++;
+	if (n->state == NEXUS_LIVE)
+		nexus_establish_ua(n, itl, UA_LUNS_CHANGED);
 }
 
 static void itl_remove(struct itl *itl);
@@ -329,8 +332,10 @@ static void remove_posted(struct msg *m)
 	struct itl *itl = container_of(m, struct itl, msg);
 	struct it_nexus *n = itl->nexus;
 
-	hash_del(&itl->by_lun);
-	n->nluns--;
+	if (itl->by_lun.pprev) { /* it came before the nexus was drained */
+		hash_del(&itl->by_lun);
+		n->nluns--;
+	}
 	nexus_establish_ua(n, NULL, UA_LUNS_CHANGED);
 	itl_abort_all(itl, V_TASK_ABORTED);
 	itl->removing = true;
@@ -345,11 +350,31 @@ static void itl_remove(struct itl *itl)
 	reactor_post(itl->nexus->reactor, &itl->msg, remove_posted);
 }
 
+static void farewell_answered(struct msg *m)
+{
+	struct it_nexus *n = container_of(m, struct it_nexus, gone_msg);
+
+	n->pending--;
+	nexus_maybe_free(n);
+}
+
+/* On the nexus's reactor: what control posted about it before has been seen. */
+static void farewell_posted(struct msg *m)
+{
+	struct it_nexus *n = container_of(m, struct it_nexus, gone_msg);
+
+	reactor_post(n->ts->control, m, farewell_answered);
+}
+
 void nexus_gone(struct it_nexus *n)
 {
 	struct itl *itl, *tmp;
 
 	n->gone = true;
+	if (n->drop_asked) { /* drop_msg may still be under way */
+		n->pending++;
+		reactor_post(n->reactor, &n->gone_msg, farewell_posted);
+	}
 	list_for_each_safe(itl, tmp, &n->itls, nexus_link)
 		if (!itl->attaching && !itl->detaching)
 			itl_detach(itl);

@@ -277,6 +277,58 @@ static void a_lun_can_be_unmapped_while_it_is_being_mapped(void **state)
 	lu_destroy(two);
 }
 
+static void a_lun_that_comes_late_does_not_touch_what_a_dead_nexus_has_lost(void **state)
+{
+	struct it_nexus *n = login("a"), *m = login("b");
+	struct lu *lu = make_lu("two");
+	const uint8_t two[8] = { 0, 2 };
+	struct tcmd *held;
+	struct err e;
+	bool done;
+
+	assert_int_equal(target_map(&world.ts, world.target, 2, lu, NULL, NULL, &e), 0);
+	until(nexus_itl(n, 2) && nexus_itl(m, 2));
+	clear_ua(m);
+	held = submit_to(m, OP_HOLD, ATTR_SIMPLE, two, false, false, 0);
+	manage(m, TMF_LU_RESET, 2, 0, &done); /* waits for what is held: later ones queue */
+	for (int i = 0; i < 10; i++)
+		step();
+	reactor_turn(world.control, 0);
+	assert_int_equal(target_map(&world.ts, world.target, 5, lu, NULL, NULL, &e), 0);
+	reactor_turn(n->reactor, 0);
+	nexus_drop(n);
+	for (int i = 0; i < 20; i++)
+		step(); /* LUN 1 of n is freed, LUN 2 waits behind LUN 5 */
+	assert_true(n->gone);
+	reactor_turn(m->reactor, 0);
+	release(held);
+	until(done && nexus_itl(m, 5));
+	until(list_first(&world.target->nexuses, struct it_nexus, target_link) == m);
+	reactor_turn(world.control, 0);
+	assert_int_equal(target_unmap(&world.ts, world.target, 5, NULL, NULL, &e), 0);
+	until(!target_lun(world.target, 5));
+}
+
+static void a_session_without_luns_can_end_while_it_is_being_closed(void **state)
+{
+	struct it_nexus *n = login("a");
+	struct lu *lu = world.lu;
+	struct err e;
+
+	assert_int_equal(target_unmap(&world.ts, world.target, 1, NULL, NULL, &e), 0);
+	until(!target_lun(world.target, 1));
+	lu_destroy(lu);
+	reactor_turn(n->reactor, 0);
+	nexus_drop(n);
+	reactor_turn(n->reactor, 0); /* control is told */
+	target_close_nexus(n); /* and does not know it yet */
+	reactor_turn(world.control, 0);
+	until(list_empty(&world.target->nexuses));
+	step(); /* its reactor sees what control had posted */
+	assert_int_equal(world.drained, 1);
+	assert_int_equal(world.closed, 0);
+}
+
 static void a_taken_or_too_large_lun_is_refused(void **state)
 {
 	struct err e;
@@ -403,6 +455,8 @@ int main(void)
 		T(an_unmapped_lun_goes_when_its_store_has_let_go),
 		T(a_lun_can_be_unmapped_while_a_session_ends),
 		T(a_lun_can_be_unmapped_while_it_is_being_mapped),
+		T(a_lun_that_comes_late_does_not_touch_what_a_dead_nexus_has_lost),
+		T(a_session_without_luns_can_end_while_it_is_being_closed),
 		T(a_taken_or_too_large_lun_is_refused),
 		T(target_ids_and_names_are_unique),
 		T(addresses_networks_and_names_admit),
