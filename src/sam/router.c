@@ -20,6 +20,17 @@ static enum verdict overlapped(struct scsi_cmd *cmd)
 }
 
 /*
+ * A task that a task management function has ended may still wait for its transaction: for
+ * the initiator, which has the function's response, its tag is free.
+ */
+static bool tag_in_use(const struct scsi_cmd *cmd)
+{
+	const struct scsi_cmd *older = nexus_find_cmd(cmd->nexus, NULL, cmd->tag);
+
+	return older && older->abort != V_ABORTED_SILENTLY;
+}
+
+/*
  * The transport's direction flags against the row (SAM-6 5.4.1; bidirectional is
  * refused). Data-out for a command that only reads is thrown away: the initiator
  * expects no data-in, and the residual says what it missed.
@@ -28,6 +39,8 @@ static bool direction_contradicts(struct scsi_cmd *cmd)
 {
 	if (cmd->read && cmd->write)
 		return true;
+	if (unlikely(!cmd->read && !cmd->write)) /* RFC 7143 11.3.1: nothing is expected */
+		cmd->expected = 0;
 	if (!cmd->expected || !cmd->op)
 		return false;
 	if (cmd->op->dir == DIR_IN && cmd->write)
@@ -42,7 +55,7 @@ static enum verdict refuse_early(struct scsi_cmd *cmd)
 
 	if (unlikely(n->state != NEXUS_LIVE))
 		return V_ABORTED_SILENTLY;
-	if (unlikely(nexus_find_cmd(n, NULL, cmd->tag)))
+	if (unlikely(tag_in_use(cmd)))
 		return overlapped(cmd);
 	if (unlikely(cmd->attr > ATTR_HEAD_OF_QUEUE))
 		return V_INVALID_FIELD_IN_IU;

@@ -377,12 +377,16 @@ enum verdict cmd_run_tx_then(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd 
 struct scsi_cmd *nexus_find_cmd(struct it_nexus *n, const struct itl *itl, uint64_t tag)
 {
 	struct hash_node *node = hash_find(&n->tags, tag);
+	struct scsi_cmd *aborted = NULL;
 
 	for (; node; node = hash_next(node)) {
 		struct scsi_cmd *cmd = container_of(node, struct scsi_cmd, by_tag);
 
-		if (!itl || cmd->itl == itl)
+		if (itl && cmd->itl != itl)
+			continue;
+		if (cmd->abort != V_ABORTED_SILENTLY)
 			return cmd;
+		aborted = cmd;
 	}
-	return NULL;
+	return aborted;
 }

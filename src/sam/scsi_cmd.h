@@ -205,7 +205,10 @@ enum verdict cmd_run_tx_then(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd 
 /* Mark @cmd aborted with @v; it ends at once unless a store holds it or a transaction runs. */
 void cmd_abort(struct scsi_cmd *cmd, enum verdict v);
 
-/* The command with @tag on @itl, NULL if there is none. */
+/*
+ * The command with @tag on @itl (NULL: on any), NULL if there is none. One that was aborted
+ * silently counts only if there is no other: its tag may be in use again.
+ */
 struct scsi_cmd *nexus_find_cmd(struct it_nexus *n, const struct itl *itl, uint64_t tag);
 
 /* Live commands of the daemon, for leak checks. Any thread. */

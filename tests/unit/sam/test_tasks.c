@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <stddef.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "world.h"
@@ -464,6 +465,40 @@ static void management_of_an_absent_unit_is_refused(void **state)
 			 TMF_NOT_SUPPORTED);
 }
 
+/* ---- what an aborted task leaves behind ---- */
+
+static void the_tag_of_an_aborted_task_is_free_after_the_response(void **state)
+{
+	static const uint8_t lun1[8] = { 0, 1 }, cdb[6] = { OP_TX };
+	struct it_nexus *n = fresh("a");
+	struct tcmd *old = submit(n, OP_TX, ATTR_SIMPLE);
+	static struct tcmd again;
+	bool done;
+
+	manage(n, TMF_ABORT_TASK, 1, old->scsi.tag, &done);
+	assert_true(done);
+	assert_false(old->finished); /* its transaction is still under way */
+	memset(&again, 0, sizeof(again));
+	cmd_init(&again.scsi, n, lun1, old->scsi.tag, ATTR_SIMPLE, cdb, sizeof(cdb));
+	again.scsi.tx.decide = NULL;
+	cmd_submit(&again.scsi);
+	assert_false(again.finished);
+	assert_ptr_equal(nexus_find_cmd(n, NULL, old->scsi.tag), &again.scsi);
+	until(old->finished && again.finished);
+	assert_int_equal(old->scsi.verdict, V_ABORTED_SILENTLY);
+	assert_int_equal(again.scsi.verdict, V_GOOD);
+}
+
+static void a_command_without_a_direction_moves_nothing(void **state)
+{
+	static const uint8_t lun1[8] = { 0, 1 };
+	struct it_nexus *n = fresh("a");
+	struct tcmd *c = submit_to(n, OP_DATA, ATTR_SIMPLE, lun1, false, false, 512);
+
+	assert_false(c->asked);
+	assert_true(c->finished);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -503,6 +538,8 @@ int main(void)
 		T(a_cold_reset_closes_the_other_sessions),
 		T(query_task_sees_what_is_there),
 		T(management_of_an_absent_unit_is_refused),
+		T(the_tag_of_an_aborted_task_is_free_after_the_response),
+		T(a_command_without_a_direction_moves_nothing),
 	};
 
 	return cmocka_run_group_tests_name("sam tasks", tests, NULL, NULL);
