@@ -97,6 +97,11 @@ static bool start(struct lu_tx *tx, bool load)
 		tx->verdict = lu->view.why;
 		return false;
 	}
+	/* what keeps the tray shut keeps it shut for a medium that comes, too */
+	if (is_out(lu) && lu->view.why == V_NO_MEDIUM && disk_removal_prevented(lu)) {
+		tx->verdict = V_MEDIUM_REMOVAL_PREVENTED;
+		return false;
+	}
 	return put_in(lu, tx->itl);
 }
 

@@ -124,17 +124,22 @@ static void hold(struct pr_out *o)
 	o->pr->holder = pr_type_all_registrants(o->type) ? NULL : o->me;
 }
 
+static void bad_cdb(struct pr_out *o, uint16_t byte, uint8_t bit)
+{
+	o->tx->verdict = V_INVALID_FIELD_IN_CDB;
+	o->tx->sense = (struct sense_info){
+		.flags = SENSE_FIELD | SENSE_FIELD_CDB | SENSE_FIELD_BIT,
+		.byte = byte,
+		.bit = bit,
+	};
+}
+
 /* LU_SCOPE is the only one. SCOPE and TYPE are ignored where nothing is reserved. */
 static bool bad_type(struct pr_out *o)
 {
 	if (!o->scope && pr_type_valid(o->type))
 		return false;
-	o->tx->verdict = V_INVALID_FIELD_IN_CDB;
-	o->tx->sense = (struct sense_info){
-		.flags = SENSE_FIELD | SENSE_FIELD_CDB | SENSE_FIELD_BIT,
-		.byte = 2,
-		.bit = o->scope ? 7 : 3,
-	};
+	bad_cdb(o, 2, o->scope ? 7 : 3);
 	return true;
 }
 
@@ -190,8 +195,10 @@ static unsigned remove_matching(struct pr_out *o, uint64_t key, bool every,
 		itl = itl_of(o->tx->lu, reg);
 		if (itl && itl != o->tx->itl)
 			lu_tell(itl, UA_REG_PREEMPTED);
-		if (itl && itl != o->tx->itl && o->abort)
+		if (itl && itl != o->tx->itl && o->abort) {
 			lu_abort(itl, o->tx->itl);
+			itl->home.prevent = false; /* SPC-5: as if it had allowed removal */
+		}
 		pr_unregister(o->pr, reg);
 		n++;
 	}
@@ -274,8 +281,12 @@ static bool do_move(struct pr_out *o)
 	const uint8_t *id = o->list + MOVE_ID_AT;
 	struct pr_registration *to;
 
+	if (!o->pr->type) { /* SPC-5: without a reservation the service action is the error */
+		bad_cdb(o, 1, 4);
+		return false;
+	}
 	/* an all registrants reservation has no holder that could move it */
-	if (!o->pr->type || pr_type_all_registrants(o->pr->type) || o->pr->holder != o->me)
+	if (pr_type_all_registrants(o->pr->type) || o->pr->holder != o->me)
 		return conflict(o);
 	if (!check_move(o, id_len, rtpi))
 		return false;

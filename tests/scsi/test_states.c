@@ -186,6 +186,49 @@ static void removal_is_prevented_until_all_allow_it(void **state)
 	good(start_stop(S0, EJECT));
 }
 
+static void a_prevented_tray_takes_no_medium_either(void **state)
+{
+	if (!rig.disk.removable)
+		return;
+	good(start_stop(S0, EJECT));
+	good(prevent(S0, 1));
+	expect(start_stop(S0, LOAD), V_MEDIUM_REMOVAL_PREVENTED);
+	expect(tur(S0), V_NO_MEDIUM);
+	good(prevent(S0, 0));
+	good(start_stop(S0, LOAD));
+	good(prevent(S0, 1));
+	good(start_stop(S0, LOAD)); /* it is in: nothing to do */
+	good(prevent(S0, 0));
+}
+
+static struct res pr_out(struct loop_session *s, uint8_t sa, uint64_t key, uint64_t sa_key)
+{
+	uint8_t list[24] = { 0 };
+
+	be_store(list, 8, key);
+	be_store(list + 8, 8, sa_key);
+	return out(s, list, 24, CDB(0x5f, sa, 1, 0, 0, B4(24), 0));
+}
+
+static void preempt_alone_leaves_the_prevention_preempt_and_abort_ends_it(void **state)
+{
+	struct loop_session *b;
+
+	if (!rig.disk.removable)
+		return;
+	b = rig_login("iqn.2026-11.test:two", false);
+	good(pr_out(S0, 0, 0, 0xa));
+	good(pr_out(b, 0, 0, 0xb));
+	good(prevent(b, 1));
+	good(pr_out(S0, 4, 0xa, 0xb));
+	expect(start_stop(S0, EJECT), V_MEDIUM_REMOVAL_PREVENTED);
+	expect(tur(b), V_UA_REG_PREEMPTED);
+	good(pr_out(b, 0, 0, 0xb));
+	good(pr_out(S0, 5, 0xa, 0xb));
+	good(start_stop(S0, EJECT));
+	good(start_stop(S0, LOAD));
+}
+
 static void a_reset_allows_removal(void **state)
 {
 	if (!rig.disk.removable)
@@ -336,6 +379,8 @@ int main(int argc, char **argv)
 		rig_test(only_removable_media_can_be_ejected),
 		rig_test(an_ejected_medium_is_not_present_until_it_is_loaded),
 		rig_test(removal_is_prevented_until_all_allow_it),
+		rig_test(a_prevented_tray_takes_no_medium_either),
+		rig_test(preempt_alone_leaves_the_prevention_preempt_and_abort_ends_it),
 		rig_test(a_reset_allows_removal),
 		rig_test(obsolete_values_of_prevent_are_refused),
 		rig_test(the_administrator_takes_the_medium_and_brings_it_back),
