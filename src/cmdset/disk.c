@@ -8,8 +8,9 @@
 #include "cmdset/cmdset.h"
 #include "cmdset/internal.h"
 
-#define MAX_TRANSFER MIB(16) /* bytes of one READ or WRITE */
+#define MAX_TRANSFER MIB(32) /* bytes of one READ or WRITE */
 #define MAX_UNMAP (4ull << 30) /* bytes of one UNMAP: bounded time */
+#define MAX_UNMAP_BLOCKS (1u << 20) /* what libiscsi's tests take for sane */
 #define MAX_WRITE_SAME (1ull << 30)
 
 static const struct op_table *const tables[] = { &spc_table, &sbc_table, NULL };
@@ -73,7 +74,7 @@ static struct disk *disk_new(const struct lu_config *c, const struct store_limit
 	if (!d)
 		return NULL;
 	d->max_transfer = in_blocks(MAX_TRANSFER, c->block_size);
-	d->max_unmap = in_blocks(MAX_UNMAP, c->block_size);
+	d->max_unmap = min(in_blocks(MAX_UNMAP, c->block_size), MAX_UNMAP_BLOCKS);
 	d->max_write_same = in_blocks(MAX_WRITE_SAME, c->block_size);
 	d->max_compare = min(in_blocks(BUF_MAX, c->block_size), 255u);
 	d->unmap_granularity = in_blocks(l->discard_granularity, c->block_size);

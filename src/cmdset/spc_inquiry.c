@@ -184,9 +184,8 @@ static uint32_t vpd_provisioning(struct scsi_cmd *cmd, uint8_t *p)
 	if (ident_of(cmd)->thin) {
 		p[1] = 0xe4; /* LBPU, LBPWS, LBPWS10, LBPRZ 001b */
 		p[2] = 0x02; /* thin provisioned */
-	} else {
-		p[2] = 0x01; /* resource provisioned: every block has its place */
 	}
+	/* else fully provisioned: PROVISIONING TYPE 000b (001b would need LBPME=1, SBC-4 4.7) */
 	return 4;
 }
 

@@ -184,10 +184,10 @@ static void block_limits_bound_every_long_command(void **state)
 	good(r);
 	assert_int_equal(r.len, 64);
 	assert_int_equal(b[4] & 1, 1);
-	assert_int_equal(be_load(b + 8, 4), MIB(16) / rig_bs());
+	assert_int_equal(be_load(b + 8, 4), MIB(32) / rig_bs());
 	assert_int_equal(be_load(b + 36, 8), (1u << 30) / rig_bs());
 	if (rig.disk.thin) {
-		assert_int_equal(be_load(b + 20, 4), (4ull << 30) / rig_bs());
+		assert_int_equal(be_load(b + 20, 4), min((4ull << 30) / rig_bs(), 1ull << 20));
 		assert_int_equal(be_load(b + 24, 4), 256);
 	} else {
 		assert_int_equal(be_load(b + 20, 8), 0);
@@ -212,7 +212,8 @@ static void the_provisioning_page_tells_thin_from_thick(void **state)
 	good(r);
 	assert_int_equal(r.len, 8);
 	assert_int_equal(b[5], rig.disk.thin ? 0xe4 : 0);
-	assert_int_equal(b[6], rig.disk.thin ? 2 : 1);
+	/* 001b, resource provisioned, goes with LBPME=1 only */
+	assert_int_equal(b[6], rig.disk.thin ? 2 : 0);
 }
 
 static void an_unknown_opcode_is_refused(void **state)

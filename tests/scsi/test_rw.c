@@ -112,7 +112,7 @@ static void an_lba_above_32_bits_is_no_information_in_fixed_format(void **state)
 
 static void more_than_the_maximum_transfer_length_is_refused(void **state)
 {
-	uint32_t limit = (uint32_t)(MIB(16) / rig_bs());
+	uint32_t limit = (uint32_t)(MIB(32) / rig_bs());
 	uint8_t *d = rig_data(1, 1);
 
 	expect_cdb(in(S0, d, rig_bs(), rw(0x88, 0, limit + 1)), 10, 7);
