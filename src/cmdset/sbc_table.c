@@ -65,6 +65,7 @@ static const struct cdb_field verify16_fields[] = {
 };
 
 static const struct cdb_field sync10_fields[] = {
+	OBSOLETE_FIELD("SYNC_NV", 1, 2, 1, sync_nv), /* SBC-2; all is written anyway */
 	FIELD("IMMED", 1, 1, 1, immed),
 	FIELD("LOGICAL BLOCK ADDRESS", 2, 7, 32, lba),
 	FIELD("GROUP NUMBER", 6, 5, 6, group),
@@ -72,6 +73,7 @@ static const struct cdb_field sync10_fields[] = {
 };
 
 static const struct cdb_field sync16_fields[] = {
+	OBSOLETE_FIELD("SYNC_NV", 1, 2, 1, sync_nv), /* SBC-2; all is written anyway */
 	FIELD("IMMED", 1, 1, 1, immed),
 	FIELD("LOGICAL BLOCK ADDRESS", 2, 7, 64, lba),
 	FIELD("NUMBER OF LOGICAL BLOCKS", 10, 7, 32, length),

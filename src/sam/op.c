@@ -84,10 +84,11 @@ static bool field_mask(const struct cdb_field *f, uint8_t *mask, unsigned len)
 	return true;
 }
 
-static bool fields_mask(const struct op *op, uint8_t *mask)
+static bool fields_mask(const struct op *op, uint8_t *mask, bool obsolete_too)
 {
 	for (unsigned i = 0; i < op->nfields; i++)
-		if (!field_mask(&op->fields[i], mask, op->cdb_len))
+		if ((obsolete_too || !op->fields[i].obsolete) &&
+		    !field_mask(&op->fields[i], mask, op->cdb_len))
 			return false;
 	return true;
 }
@@ -114,7 +115,7 @@ void op_usage_mask(const struct op *op, uint8_t *mask)
 	memset(mask, 0, op->cdb_len);
 	if (!op->cdb_len)
 		return;
-	fields_mask(op, mask);
+	fields_mask(op, mask, false);
 	put_sa(op, mask, (unsigned)op->sa);
 	mask[control_at(op)] |= CONTROL_NACA;
 	if (op->opcode == VARIABLE_LENGTH)
@@ -128,7 +129,7 @@ static bool build_reserved(struct op *op)
 
 	put_sa(op, used, UINT32_MAX);
 	used[0] = 0xff;
-	if (!fields_mask(op, used) || used[control_at(op)] & CONTROL_NACA)
+	if (!fields_mask(op, used, true) || used[control_at(op)] & CONTROL_NACA)
 		return false;
 	if (op->opcode == VARIABLE_LENGTH)
 		used[7] = 0xff;

@@ -7,6 +7,7 @@
 #ifndef STGT_SAM_OP_H
 #define STGT_SAM_OP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,7 +26,7 @@ struct cdb_args {
 	uint16_t req_sa; /* REQUESTED SERVICE ACTION */
 	uint8_t dpo, fua, group;
 	uint8_t bytchk, anchor, unmap, ndob;
-	uint8_t immed, start, loej, no_flush, power_condition, pc_modifier;
+	uint8_t immed, sync_nv, start, loej, no_flush, power_condition, pc_modifier;
 	uint8_t prevent;
 	uint8_t evpd, page, subpage, pc, dbd, llbaa, sp, pf, rtd;
 	uint8_t desc; /* REQUEST SENSE */
@@ -40,6 +41,7 @@ struct cdb_field {
 	const char *name; /* the standard's, "LOGICAL BLOCK ADDRESS" */
 	uint8_t byte, top, width;
 	uint8_t arg, arg_size; /* where in struct cdb_args */
+	bool obsolete; /* of an older standard: taken, but not told in the usage data */
 };
 
 #define FIELD(standard_name, byte_, top_, width_, member) \
@@ -47,6 +49,13 @@ struct cdb_field {
 		.name = standard_name, .byte = byte_, .top = top_, .width = width_, \
 		.arg = offsetof(struct cdb_args, member), \
 		.arg_size = sizeof(((struct cdb_args *)0)->member) \
+	}
+
+#define OBSOLETE_FIELD(standard_name, byte_, top_, width_, member) \
+	{ \
+		.name = standard_name, .byte = byte_, .top = top_, .width = width_, \
+		.arg = offsetof(struct cdb_args, member), \
+		.arg_size = sizeof(((struct cdb_args *)0)->member), .obsolete = true \
 	}
 
 enum data_dir { DIR_NONE, DIR_IN, DIR_OUT };

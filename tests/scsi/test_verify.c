@@ -139,7 +139,8 @@ static void the_cache_can_be_synchronized(void **state)
 	good(write10(S0, 0, 1, w));
 	good(none(S0, CDB(0x35, 0, B4(0), 0, B2(0), 0)));
 	good(none(S0, CDB(0x35, 2, B4(5), 0, B2(9), 0))); /* IMMED */
-	good(none(S0, CDB(0x91, 0, B8(0), B4(0), 0, 0)));
+	good(none(S0, CDB(0x35, 4, B4(5), 0, B2(9), 0))); /* SYNC_NV, obsolete */
+	good(none(S0, CDB(0x91, 4, B8(0), B4(0), 0, 0)));
 	good(none(S0, CDB(0x91, 0, B8(rig_blocks() - 1), B4(1), 0, 0)));
 }
 
