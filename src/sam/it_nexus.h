@@ -60,6 +60,7 @@ struct itl {
 	uint32_t ua; /* set of UA_BIT() */
 	uint16_t conflicts; /* OP_RSV_*: what another's reservation refuses us */
 	bool removing; /* unmapped: no new command */
+	bool fenced; /* its tasks were aborted and drain: new ones find the LU becoming ready */
 	unsigned held_aborted; /* aborted commands that a store still holds */
 	struct list drains; /* struct drain */
 	struct drain tx_drain; /* the running transaction's */

@@ -79,7 +79,6 @@ struct lu_part {
 	struct lu_view view;
 	struct list itls; /* itl.part_link: attached nexuses of this reactor */
 	struct lu_stats stats;
-	bool fenced; /* a reset drains: new commands find the LU becoming ready */
 	/* one message each way suffices: transactions run one at a time */
 	struct msg apply_msg, ack_msg;
 	unsigned undrained; /* what the current transaction still waits for: itls, writes */

@@ -66,6 +66,17 @@ static enum verdict refuse_early(struct scsi_cmd *cmd)
 	return V_GOOD;
 }
 
+/* Counted here, so that what is refused was submitted, too: done never exceeds it. */
+static void count_submitted(const struct scsi_cmd *cmd)
+{
+	struct itl_stats *is = &cmd->itl->stats;
+
+	if (cmd->op && cmd->op->dir == DIR_IN)
+		is->rd_subm_cmds++;
+	else if (cmd->op && cmd->op->dir == DIR_OUT)
+		is->wr_subm_cmds++;
+}
+
 void cmd_submit(struct scsi_cmd *cmd)
 {
 	enum verdict v;
@@ -77,6 +88,7 @@ void cmd_submit(struct scsi_cmd *cmd)
 	cmd->lu = cmd->itl->lu;
 	cmd->op = op_find(cmd->lu->ds->ops, cmd->cdb, cmd->cdb_len, &bad_sa);
 	cmd->bad_sa = bad_sa;
+	count_submitted(cmd);
 	v = refuse_early(cmd);
 	if (unlikely(v != V_GOOD)) {
 		cmd_complete(cmd, v);
@@ -102,7 +114,7 @@ static enum verdict check_ready(const struct scsi_cmd *cmd, const struct lu_view
 		return view->why;
 	if (view->state != LU_READY)
 		return V_LU_NOT_SUPPORTED;
-	return cmd->itl->part->fenced ? V_BECOMING_READY : V_GOOD;
+	return cmd->itl->fenced ? V_BECOMING_READY : V_GOOD;
 }
 
 /*

@@ -191,13 +191,10 @@ uint32_t cmd_plan(struct scsi_cmd *cmd, uint64_t required)
 
 	cmd->required = required;
 	cmd->transfer = (uint32_t)min(required, (uint64_t)cmd->expected);
-	if (cmd->op->dir == DIR_IN) {
-		is->rd_subm_cmds++;
+	if (cmd->op->dir == DIR_IN)
 		is->rd_subm_bytes += cmd->transfer;
-	} else {
-		is->wr_subm_cmds++;
+	else
 		is->wr_subm_bytes += cmd->transfer;
-	}
 	return cmd->transfer;
 }
 

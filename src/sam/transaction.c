@@ -34,7 +34,10 @@ static void part_acked(struct msg *m)
 
 static void part_ack(struct lu_part *part)
 {
-	part->fenced = false;
+	struct itl *itl;
+
+	list_for_each(itl, &part->itls, part_link)
+		itl->fenced = false;
 	reactor_post(part->lu->home, &part->ack_msg, part_acked);
 }
 
@@ -80,7 +83,7 @@ static void part_apply(struct msg *m)
 	list_for_each(itl, &part->itls, part_link) {
 		if (!itl->home.abort)
 			continue;
-		part->fenced = true;
+		itl->fenced = true;
 		itl_abort_all(itl, (enum verdict)itl->home.abort);
 		part->undrained++;
 	}

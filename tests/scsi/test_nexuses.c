@@ -220,6 +220,22 @@ static void preempt_and_abort_waits_for_the_preempted_writes(void **state)
 	expect_on_disk(S0, new);
 }
 
+static void preempt_and_abort_does_not_disturb_the_others(void **state)
+{
+	struct loop_session *b = other(), *c = rig_login("iqn.2026-11.test:three", false);
+
+	assert_ptr_equal(c->reactor, S0->reactor);
+	register_both(b);
+	start_write(&first, S0, rig_data(1, 'o'));
+	rig_step();
+	start_pr_out(&second, b, 5, 1, KEY_B, KEY_A);
+	rig_until(first.scsi.abort);
+	good(tur(c));
+	rig_until(second.finished);
+	good(rig_result(&second));
+	good(tur(c));
+}
+
 /* ---- what one changes, the others hear ---- */
 
 static void mode_parameters_are_shared_and_their_change_is_told(void **state)
@@ -250,6 +266,7 @@ int main(int argc, char **argv)
 		rig_test(of_two_racing_reservations_one_holds_everywhere_the_other_way_round),
 		rig_test(of_two_racing_preempts_one_registration_is_left_everywhere),
 		rig_test(preempt_and_abort_waits_for_the_preempted_writes),
+		rig_test(preempt_and_abort_does_not_disturb_the_others),
 		rig_test(mode_parameters_are_shared_and_their_change_is_told),
 	};
 

@@ -489,6 +489,20 @@ static void the_tag_of_an_aborted_task_is_free_after_the_response(void **state)
 	assert_int_equal(again.scsi.verdict, V_GOOD);
 }
 
+static void a_refused_command_was_submitted_as_well(void **state)
+{
+	struct it_nexus *n = login("a"); /* its unit attention is pending */
+	const struct itl_stats *is = &nexus_itl(n, 1)->stats;
+
+	assert_int_equal(submit(n, OP_DATA, ATTR_SIMPLE)->scsi.verdict, V_UA_POWER_ON);
+	assert_int_equal(is->wr_subm_cmds, 1);
+	assert_int_equal(is->wr_done_cmds, 1);
+	assert_true(submit(n, OP_BUF, ATTR_SIMPLE)->finished);
+	assert_int_equal(is->rd_subm_cmds, 1);
+	assert_int_equal(is->rd_done_cmds, 1);
+	assert_int_equal(is->rd_subm_bytes, 512);
+}
+
 static void a_command_without_a_direction_moves_nothing(void **state)
 {
 	static const uint8_t lun1[8] = { 0, 1 };
@@ -539,6 +553,7 @@ int main(void)
 		T(query_task_sees_what_is_there),
 		T(management_of_an_absent_unit_is_refused),
 		T(the_tag_of_an_aborted_task_is_free_after_the_response),
+		T(a_refused_command_was_submitted_as_well),
 		T(a_command_without_a_direction_moves_nothing),
 	};
 
