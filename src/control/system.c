@@ -215,8 +215,8 @@ static json_t *discovery_accounts(const struct targets *ts)
 	list_for_each(r, &ts->discovery_incoming, link)
 		json_array_append_new(in, text_json(r->account->user));
 	return json_pack("{s:o,s:o}", "incoming", in, "outgoing",
-			 ts->discovery_outgoing ? text_json(ts->discovery_outgoing->user) :
-						  json_null());
+			 ts->discovery_outgoing ? text_json(ts->discovery_outgoing->user)
+						: json_null());
 }
 
 static const char *const level_words[] = {

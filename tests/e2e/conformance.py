@@ -14,16 +14,13 @@ SKIPPED = re.compile(r"\[SKIPPED\]\s*(.*)")
 # Tests that, on a removable disk, want what contradicts a clause: name -> clause. One that passes all the same is to be
 # taken off this list.
 CONTRADICTS_IF_REMOVABLE = {
-    "NoMedia.NoMediaSBC": "it sets SYNC_NV, which is reserved in SBC-4 (SYNCHRONIZE CACHE), and SPC-5 4.2.1 lets "
-                          "reserved bits be refused first",
-    "PreventAllow.Eject": "it wants loading refused, but SBC-4 (PREVENT ALLOW MEDIUM REMOVAL) prevents removal",
     "StartStopUnit.PwrCnd": "it wants every POWER CONDITION accepted, reserved ones too (SBC-4, START STOP UNIT)",
     "StartStopUnit.NoLoej": "it wants a stopped unit ready, but SBC-4 (START STOP UNIT, stopped power condition) says "
                             "INITIALIZING COMMAND REQUIRED",
 }
 
 # Tests of many commands that go on after those which are not there.
-GOES_ON = {"ReadOnly.ReadOnlySBC"}
+GOES_ON = {"ReadOnly.ReadOnlySBC", "NoMedia.NoMediaSBC"}
 
 
 def parse(text):

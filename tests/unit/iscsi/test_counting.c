@@ -100,14 +100,15 @@ static void step(uint64_t ns)
 	reactor_turn(rig.reactor[0], ns);
 }
 
-#define until(cond) do { \
-	for (int tries = 0;; tries++) { \
-		if (cond) \
-			break; \
-		assert_true(tries < 200000); \
-		step(0); \
-	} \
-} while (0)
+#define until(cond) \
+	do { \
+		for (int tries = 0;; tries++) { \
+			if (cond) \
+				break; \
+			assert_true(tries < 200000); \
+			step(0); \
+		} \
+	} while (0)
 
 static struct reactor *make_reactor(const char *name, unsigned id, const char *engine)
 {
@@ -130,7 +131,9 @@ static void opened(struct store_open *o)
 static void open_image(void)
 {
 	struct store_open o = { .spec = { .type = "file", .path = rig.image, .block_size = 512 },
-				.reactors = rig.reactor, .nreactors = 1, .home = rig.reactor[0],
+				.reactors = rig.reactor,
+				.nreactors = 1,
+				.home = rig.reactor[0],
 				.done = opened };
 	char *zeroes = calloc(1, IMAGE_SIZE);
 	int fd;
@@ -150,8 +153,12 @@ static void open_image(void)
 
 static void make_lu(void)
 {
-	struct lu_config c = { .name = "disk", .store = rig.store, .block_size = 512,
-			       .mode = { .wce = true }, .reactors = rig.reactor, .nreactors = 1,
+	struct lu_config c = { .name = "disk",
+			       .store = rig.store,
+			       .block_size = 512,
+			       .mode = { .wce = true },
+			       .reactors = rig.reactor,
+			       .nreactors = 1,
 			       .home = rig.reactor[0] };
 	struct err e = { 0 };
 
@@ -208,7 +215,8 @@ static void client_login(uint16_t port)
 				   "InitialR2T=No\0ImmediateData=Yes\0"
 				   "MaxRecvDataSegmentLength=262144\0MaxBurstLength=1048576\0"
 				   "FirstBurstLength=65536\0";
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port),
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	uint8_t pdu[48 + round_up(sizeof(keys) - 1, 4)], rsp[48], text[8192];
 
@@ -285,7 +293,8 @@ static void begin(const char *engine)
 	rig.reactor[0] = make_reactor("r0", 0, engine);
 	reactor_turn(rig.control, 0);
 	assert_int_equal(targets_init(&rig.ts, rig.control, rig.reactor, 1, &absent_server,
-				      &wlun_server), 0);
+				      &wlun_server),
+			 0);
 	open_image();
 	make_lu();
 	allocations = 0;
