@@ -68,10 +68,12 @@ static void export_failed(struct export_job *x, enum fail fail, const struct err
 {
 	struct control *c = call_control(x->call);
 	struct target *t = x->tid ? target_find(&c->ts, x->tid) : NULL;
-	struct err copy = *e;
+	struct err copy = *e, busy;
 
 	call_fail(x->call, fail, &copy);
-	if (!t || target_remove(c, t, true, undone, x))
+	if (t && target_busy(c, t, true, &busy))
+		undone(x, busy.code, &busy); /* somebody else works on it */
+	else if (!t || target_remove(c, t, true, undone, x))
 		undone(x, 0, NULL);
 }
 
@@ -82,9 +84,11 @@ static void answer(struct export_job *x)
 	struct call *c = x->call;
 	struct target *t = target_find(&call_control(c)->ts, x->tid);
 	const char *acl = call_str(c, "initiator_address", "ALL");
-	struct err e;
+	struct err e = { 0 };
 
-	if (target_acl_add(t, false, acl, &e)) {
+	if (!t)
+		err_set(&e, -ENOENT, "target %u has just been deleted", x->tid);
+	if (!t || target_going(call_control(c), x->tid, &e) || target_acl_add(t, false, acl, &e)) {
 		export_failed(x, FAIL_INVALID, &e);
 		return;
 	}

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "control/unit.h"
+#include "control/removal.h"
 
 /* ---- create --------------------------------------------------------------------- */
 
@@ -91,9 +91,14 @@ static struct unit *call_unit(struct call *c)
 	struct target *t = call_target(c);
 	struct unit *u;
 	uint64_t lun = (uint64_t)call_int(c, "lun", 0);
+	struct err e;
 
 	if (!t)
 		return NULL;
+	if (target_going(call_control(c), t->tid, &e)) {
+		call_fail(c, FAIL_TARGET_ACTIVE, &e);
+		return NULL;
+	}
 	u = unit_find(call_control(c), t->tid, lun);
 	if (!u) {
 		call_failf(c, FAIL_NO_LUN, -ENOENT, "target %u has no LUN %" PRIu64, t->tid, lun);

@@ -19,23 +19,23 @@ struct removal {
 	void *arg;
 };
 
-static bool being_removed(struct control *c, uint32_t tid)
+int target_going(struct control *c, uint32_t tid, struct err *e)
 {
 	const struct removal *r;
 
 	list_for_each(r, &c->removals, link) {
 		if (r->tid == tid)
-			return true;
+			return err_set(e, -EBUSY, "target %u is being deleted", tid);
 	}
-	return false;
+	return 0;
 }
 
 int target_busy(struct control *c, struct target *t, bool force, struct err *e)
 {
 	const struct unit *u;
 
-	if (being_removed(c, t->tid))
-		return err_set(e, -EBUSY, "target %u is being deleted already", t->tid);
+	if (target_going(c, t->tid, e))
+		return -EBUSY;
 	if (!force && !list_empty(&t->nexuses))
 		return err_set(e, -EBUSY, "target %u has sessions: close them, or force it", t->tid);
 	list_for_each(u, &c->units, link) {

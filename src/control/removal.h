@@ -15,6 +15,9 @@ struct target *target_make(struct control *c, uint32_t tid, const char *name,
 					void *arg),
 			   void *arg, enum fail *fail, struct err *e);
 
+/* -EBUSY and @e if target @tid is being taken down: nothing of it may be changed any more. */
+int target_going(struct control *c, uint32_t tid, struct err *e);
+
 /* -EBUSY and @e if target_remove() must wait: sessions (unless @force), or changes under way. */
 int target_busy(struct control *c, struct target *t, bool force, struct err *e);
 

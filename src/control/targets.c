@@ -344,6 +344,10 @@ void verb_target_update(struct call *c)
 
 	if (!t)
 		return;
+	if (target_going(call_control(c), t->tid, &e)) {
+		call_fail(c, FAIL_TARGET_ACTIVE, &e);
+		return;
+	}
 	if (!strcmp(name, "state"))
 		err = set_state(t, value, &e);
 	else if (index < 0)

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "cmdset/cmdset.h"
+#include "control/removal.h"
 #include "sam/transaction.h"
 
 #define BSTYPE_DEFAULT "rdwr" /* tgt's */
@@ -270,6 +271,9 @@ static int check_spec(struct control *c, const struct unit_spec *s, enum fail *f
 	const struct store_ops *ops = store_find(type);
 	uint32_t bs = s->block_size;
 
+	*fail = FAIL_TARGET_ACTIVE;
+	if (target_going(c, s->tid, e))
+		return e->code;
 	*fail = FAIL_INVALID;
 	if (s->lun > LUN_MAX)
 		return err_set(e, -EINVAL, "LUN %" PRIu64 " is above %d", s->lun, LUN_MAX);

@@ -249,6 +249,26 @@ def a_unit_whose_store_takes_its_time_goes_when_the_last_command_returns(lab):
 
 
 @test
+def a_target_that_is_being_deleted_is_not_changed(lab):
+    d = lab.start()
+    d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=2000000", "--name", NAME)
+    d.name = NAME
+    s = d.login()
+    s.conn.send(pdu.scsi_command(bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]), 1, 99, s.take_cmdsn(), read=True, edtl=4096))
+    wait_until("the command is with the store", lambda: d.tgtctl_json("stat")["luns"][1]["inflight"] == 1)
+    c = Client(d).send(call("target.delete", tid=1, force=True))
+    wait_until("the deletion has begun", lambda: d.tgtctl_json("target", "list")[0]["state"] == "offline")
+    for args in (("lun", "create", "1", "--type", "mem", "--bsopts", "size=1M"), ("lun", "delete", "1", "1", "--force"),
+                 ("lun", "set", "1", "1", "vendor_id=ACME"), ("target", "set", "1", "state", "ready"),
+                 ("target", "delete", "1", "--force")):
+        done = d.tgtctl(*args, check=False)
+        assert done.returncode == 1 and "is being deleted" in done.stderr, (args, done)
+    assert "result" in c.answer()
+    assert d.tgtctl_json("target", "list") == []
+    s.close()
+
+
+@test
 def a_store_that_does_not_return_holds_up_neither_others_nor_the_end(lab):
     d = lab.start()
     d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=600000000", "--name", NAME)
