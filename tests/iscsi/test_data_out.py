@@ -307,6 +307,25 @@ def memory_that_nobody_has_yet_does_not_stop_other_commands(lab):
 
 
 @test
+def who_owes_data_and_takes_no_answers_is_dropped(lab):
+    d = disk(lab)
+    s = d.login(keys={"InitialR2T": "No"})
+    s.conn.send(raw_command(s, write16(0, 128), write=True, edtl=65536, final=False))
+    s.take_cmdsn()
+    pings = pdu.nop_out(77, cmdsn=s.cmdsn, data=bytes(512), immediate=True).pack() * 100
+    before = d.rss()
+    try:
+        for _ in range(4000):  # 200 MB of answers
+            s.conn.sock.sendall(pings)
+    except OSError:
+        pass
+    wait_until("the connection is closed", lambda: live(d)["connections"] == 0)
+    assert d.rss() - before < 128 << 20, d.rss() - before
+    s.close()
+    daemon_works(d)
+
+
+@test
 def direct_io_gets_aligned_memory(lab):
     d = lab.start(options=("--reactors", "1"))
     t = ["--lld", "iscsi", "--tid", "1"]

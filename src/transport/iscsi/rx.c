@@ -117,7 +117,17 @@ static const char *header_fault(const struct iscsi_conn *c, const union pdu *p)
 	return NULL;
 }
 
-static void count_pdu(struct iscsi_conn *c, const union pdu *p)
+/* The answers of a peer that does not take them need memory without bound. */
+static bool asks_too_much(struct iscsi_conn *c, unsigned opcode)
+{
+	if (likely(c->tx.queued <= TX_FULL) || opcode == PDU_DATA_OUT)
+		return false;
+	c->tx.beyond += opcode == PDU_SCSI_COMMAND ? 1 : TX_BEYOND_OTHER;
+	return c->tx.beyond > TX_BEYOND_MAX;
+}
+
+/* False: the connection closes. */
+static bool count_pdu(struct iscsi_conn *c, const union pdu *p)
 {
 	log_debug("iscsi: %s: PDU %02xh, flags %02xh, ITT %xh, %u bytes", c->peer, p->basic.opcode,
 		  p->basic.flags, be32_get(p->basic.itt), be24_get(p->basic.data_len));
@@ -126,6 +136,11 @@ static void count_pdu(struct iscsi_conn *c, const union pdu *p)
 		c->counters.cmd_pdus++;
 	else if ((p->basic.opcode & PDU_OPCODE) == PDU_DATA_OUT)
 		c->counters.dataout_pdus++;
+	if (unlikely(asks_too_much(c, p->basic.opcode & PDU_OPCODE))) {
+		conn_violation(c, "it asks for more and more, and takes no answers");
+		return false;
+	}
+	return true;
 }
 
 /* A SCSI Command with all its data in the receive buffer. */
@@ -199,16 +214,16 @@ static enum parsed parse_payload(struct iscsi_conn *c, uint32_t hlen)
 		uint8_t *data = rx->mem + rx->head + hlen;
 
 		rx->head += total;
-		count_pdu(c, p);
-		deliver(c, p, data, len);
+		if (count_pdu(c, p))
+			deliver(c, p, data, len);
 		return c->state == CONN_FULL ? PARSE_NEXT : PARSE_STOP;
 	}
 	if (total - avail <= RX_IN_PLACE && make_room(c, total))
 		return PARSE_MORE;
 	p = (union pdu *)(rx->mem + rx->head);
 	rx->head += hlen;
-	count_pdu(c, p);
-	payload_begin(c, p, len, trailer_len(c, len));
+	if (count_pdu(c, p))
+		payload_begin(c, p, len, trailer_len(c, len));
 	return c->state == CONN_FULL ? PARSE_NEXT : PARSE_STOP;
 }
 

@@ -177,6 +177,9 @@ static void consume(struct iscsi_conn *c, size_t n)
 
 	c->tx.queued -= n;
 	c->counters.tx_bytes += n;
+	c->tx.moved += n;
+	if (c->tx.moved >= TX_FULL || !c->tx.queued)
+		c->tx.moved = c->tx.beyond = 0;
 	while (k->first < k->n && n >= k->iov[k->first].iov_len) {
 		n -= k->iov[k->first].iov_len;
 		buf_put(k->buf[k->first++]);

@@ -13,6 +13,8 @@
 
 #define TX_BATCH (256u << 10) /* bytes: still in L2 when the kernel copies them */
 #define TX_FULL (4u << 20) /* bytes: no further command is read */
+#define TX_BEYOND_MAX 1024 /* see tx.beyond */
+#define TX_BEYOND_OTHER 4 /* weight there of what no command window bounds */
 #define TX_STUCK_NS (60 * NSEC_PER_SEC) /* a peer that reads nothing for so long is closed */
 #define TX_SEGS 256
 #define TX_MEM 8704 /* the largest login response, and more */
@@ -37,6 +39,12 @@ struct tx {
 	unsigned inflight; /* segments of head that the kernel has, from head->first */
 	size_t queued; /* bytes */
 	uint64_t progress; /* time of the last one */
+	/*
+	 * A peer that owes data is read although TX_FULL is queued: what it asks for
+	 * meanwhile, until TX_FULL bytes more are sent.
+	 */
+	unsigned beyond;
+	size_t moved; /* bytes sent since beyond was 0 */
 };
 
 void tx_init(struct iscsi_conn *c);
