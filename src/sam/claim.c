@@ -58,6 +58,19 @@ static enum login_answer may_log_in(struct targets *ts, const struct target *t,
 	return t->state == TARGET_OFFLINE ? LOGIN_OFFLINE : LOGIN_OK;
 }
 
+/* RFC 7143 4.4.3: the name of the session's initiator port is name and ISID. */
+static struct it_nexus *session_of(const struct target *t, const char *initiator,
+				   const uint8_t isid[6], uint16_t tpgt)
+{
+	struct it_nexus *n;
+
+	list_for_each(n, &t->nexuses, target_link)
+		if (!strcmp(n->initiator, initiator) && !memcmp(n->isid, isid, sizeof(n->isid)) &&
+		    n->tpgt == tpgt)
+			return n;
+	return NULL;
+}
+
 static void query_posted(struct msg *m)
 {
 	struct login_query *q = container_of(m, struct login_query, msg);
@@ -66,6 +79,7 @@ static void query_posted(struct msg *m)
 
 	q->auth_required = q->user_known = q->outgoing = false;
 	q->tid = 0;
+	q->session = 0;
 	for (unsigned i = 0; i < TARGET_PARAMS; i++)
 		q->param[i] = t ? t->param[i] : -1;
 	if (!*q->target) {
@@ -75,7 +89,10 @@ static void query_posted(struct msg *m)
 		q->answer = may_log_in(ts, t, q->initiator, q->peer);
 	}
 	if (t && q->answer == LOGIN_OK) {
+		const struct it_nexus *n = session_of(t, q->initiator, q->isid, q->tpgt);
+
 		q->tid = t->tid;
+		q->session = n ? n->id : 0;
 		query_accounts(q, &t->incoming, t->outgoing);
 	}
 	reactor_post(q->from, &q->msg, query_answered);
@@ -262,18 +279,6 @@ static void claim_grant(struct targets *ts, struct target *t, struct claim *c)
 		claim_attached(n);
 }
 
-/* RFC 7143 4.4.3: the name of the session's initiator port is name and ISID. */
-static struct it_nexus *older_session(struct target *t, const struct claim *c)
-{
-	struct it_nexus *n;
-
-	list_for_each(n, &t->nexuses, target_link)
-		if (!strcmp(n->initiator, c->initiator) &&
-		    !memcmp(n->isid, c->isid, sizeof(n->isid)) && n->tpgt == c->tpgt)
-			return n;
-	return NULL;
-}
-
 static void claim_timeout(struct timer *timer)
 {
 	struct claim *c = container_of(timer, struct claim, timer);
@@ -296,7 +301,7 @@ static void claim_try(struct claim *c)
 		claim_answer(c, answer, NULL);
 		return;
 	}
-	old = older_session(t, c);
+	old = session_of(t, c->initiator, c->isid, c->tpgt);
 	if (old) {
 		list_add(&old->waiters, &c->wait_link);
 		target_close_nexus(old);

@@ -148,12 +148,15 @@ struct login_query {
 	char initiator[INITIATOR_NAME_MAX + 1];
 	char target[INITIATOR_NAME_MAX + 1]; /* "": discovery */
 	char peer[64];
+	uint8_t isid[6];
+	uint16_t tpgt;
 	char user[CHAP_NAME_MAX + 1]; /* "": no secret is asked for */
 	void (*done)(struct login_query *q); /* on the asking reactor */
 	void *owner; /* the asker's */
 	/* out */
 	enum login_answer answer;
 	uint32_t tid;
+	uint64_t session; /* id of the nexus that this initiator port has with the target, 0: none */
 	int32_t param[TARGET_PARAMS];
 	bool auth_required; /* there are incoming accounts */
 	bool user_known;

@@ -7,7 +7,7 @@ import socket
 import time
 
 from rig import (INVALID_FIELD, PROTOCOL, TIMEOUT, TUR, cases, daemon_works, disk, expect, live, main, pattern, pdu,
-                 raw_command, still_works, test, wait_until, write16)
+                 raw_command, read16, still_works, test, wait_until, write16)
 
 SHORT_LOGIN = ("--reactors", "1", "--iscsi", "login_timeout=1")
 
@@ -252,6 +252,35 @@ def a_new_login_of_the_same_port_ends_the_old_session(lab):
     assert old.conn.is_closed()
     still_works(new)
     assert live(d)["sessions"] == 1
+
+
+@test
+def a_second_connection_is_refused_and_the_session_lives(lab):
+    d = disk(lab)
+    with d.login() as s:
+        for tsih, isid, detail in ((s.tsih, s.isid, 6), (s.tsih % 65535 + 1, s.isid, 10), (s.tsih, pdu.new_isid(), 10)):
+            try:
+                pdu.Session.login(d.portal(), d.name, isid=isid, tsih=tsih, cid=1)
+            except pdu.LoginError as e:
+                assert (e.cls, e.detail) == (2, detail), e
+            else:
+                raise AssertionError("logged in")
+        still_works(s)
+
+
+@test
+def what_is_declared_in_the_security_stage_holds(lab):
+    d = disk(lab)
+    with pdu.Connection(d.portal(), TIMEOUT) as c:
+        s = pdu.Session(c, pdu.new_isid(), pdu.INITIATOR, d.name)
+        s.login_step(0, 1, {"InitiatorName": s.initiator, "TargetName": d.name, "AuthMethod": "None",
+                            "MaxRecvDataSegmentLength": "512"})
+        s.login_step(1, 3, {"HeaderDigest": "None"})
+        s.first_burst, s.immediate_data, s.initial_r2t, s.max_send = 65536, True, True, 8192
+        s.clear_unit_attention(1)
+        c.send(raw_command(s, read16(0, 8), read=True, edtl=4096))
+        for i in range(8):
+            assert len(expect(s, pdu.DATA_IN, datasn=i).data) == 512
 
 
 @test

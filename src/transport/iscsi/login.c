@@ -182,9 +182,7 @@ static enum login_action operational(struct login *l)
 
 	if (l->query.auth_required && l->auth != AUTH_DONE)
 		return login_fail(l, STATUS_AUTH_FAILURE, "the security stage must not be skipped");
-	n = keys_settle(&l->keys, &l->out, &why);
-	if (!n)
-		n = keys_declare(&l->keys, &l->out);
+	n = keys_declare(&l->keys, &l->out);
 	if (n)
 		return fail_keys(l, n, why);
 	l->hold = true;
@@ -200,11 +198,18 @@ static enum login_action operational(struct login *l)
 /* One whole request of an admitted initiator. */
 static enum login_action proceed(struct login *l)
 {
+	const char *why = "";
+	int n;
+
 	/* 13.9: in the first response of a normal session */
 	if (!l->tpgt_sent && !l->discovery &&
 	    text_add_num(&l->out, "TargetPortalGroupTag", l->env.tpgt))
 		return login_fail(l, STATUS_RESOURCES, "no memory");
 	l->tpgt_sent = true;
+	/* 13.12: MaxRecvDataSegmentLength may be declared in either stage */
+	n = keys_settle(&l->keys, &l->out, &why);
+	if (n)
+		return fail_keys(l, n, why);
 	return l->stage == STAGE_SECURITY ? login_security(l) : operational(l);
 }
 
@@ -240,10 +245,9 @@ static enum login_action take_names(struct login *l)
 		return login_fail(l, STATUS_MISSING_PARAMETER, "TargetName is missing");
 	if (!l->discovery && iscsi_name_normalise(target, l->query.target, &e))
 		return login_fail(l, STATUS_NOT_FOUND, e.text);
-	/* MaxConnections is 1: no session has room for another connection */
-	if (be16_get(l->req.login_request.tsih))
-		return login_fail(l, STATUS_NO_SESSION, "no session that a connection could join");
 	memcpy(l->query.peer, l->env.peer, sizeof(l->query.peer));
+	memcpy(l->query.isid, l->isid, sizeof(l->query.isid));
+	l->query.tpgt = l->env.tpgt;
 	l->query.ts = l->env.ts;
 	l->wait = WAIT_NAMES;
 	return LOGIN_ASK;
@@ -373,6 +377,20 @@ enum login_action login_pdu(struct login *l, const uint8_t *bhs, const uint8_t *
 	return take_pdu(l, data, len);
 }
 
+/* Unique among living sessions: ids are given out in order. */
+static uint16_t tsih_of(uint64_t nexus_id)
+{
+	return (uint16_t)(nexus_id % 65535 + 1);
+}
+
+/* 6.3.1: a connection for a session that is there, or not. MaxConnections is 1 for all. */
+static enum login_action join(struct login *l)
+{
+	if (l->query.session && tsih_of(l->query.session) == l->tsih)
+		return login_fail(l, STATUS_TOO_MANY_CONNECTIONS, "the session has its connection");
+	return login_fail(l, STATUS_NO_SESSION, "no session that a connection could join");
+}
+
 enum login_action login_answered(struct login *l)
 {
 	if (l->wait != WAIT_NAMES && l->wait != WAIT_SECRET)
@@ -381,6 +399,8 @@ enum login_action login_answered(struct login *l)
 		return fail_answer(l, l->query.answer);
 	if (l->wait == WAIT_SECRET)
 		return login_secret(l);
+	if (l->tsih)
+		return join(l);
 	l->named = true;
 	keys_wish(&l->keys, l->query.param);
 	return proceed(l);
@@ -392,8 +412,7 @@ enum login_action login_claimed(struct login *l)
 		return LOGIN_CLOSE;
 	if (l->claim.answer != LOGIN_OK)
 		return fail_answer(l, l->claim.answer);
-	/* unique among living sessions: ids are given out in order */
-	l->tsih = (uint16_t)(l->claim.nexus->id % 65535 + 1);
+	l->tsih = tsih_of(l->claim.nexus->id);
 	return send_transit(l, STAGE_FULL);
 }
 

@@ -42,6 +42,7 @@ static void answer(struct rig *r, struct login_query *q)
 	r->asked++;
 	q->answer = r->answer;
 	q->tid = 1;
+	q->session = r->session;
 	memcpy(q->param, r->param, sizeof(q->param));
 	q->auth_required = r->auth_required;
 	q->user_known = known;

@@ -20,6 +20,7 @@ struct rig {
 	bool auth_required, outgoing;
 	const char *user, *secret, *out_user, *out_secret;
 	int32_t param[TARGET_PARAMS];
+	uint64_t session; /* nexus id of the initiator port's session */
 	struct it_nexus nexus;
 	unsigned asked, claimed;
 	/* the initiator's */

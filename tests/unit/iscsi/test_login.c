@@ -373,10 +373,33 @@ static void a_connection_for_another_session_is_refused(void **state)
 	struct rig *r = *state;
 
 	r->req.login_request.tsih = be16_make(5);
+	r->session = 5; /* its TSIH is 6 */
 	rig_send(r, T, OP, FULL, NAMES);
 	assert_refused(r, 0x020a);
-	assert_int_equal(r->asked, 0);
 	assert_int_equal(be16_get(r->rsp.tsih), 5);
+}
+
+static void a_second_connection_of_a_session_is_one_too_many(void **state)
+{
+	struct rig *r = *state;
+
+	r->req.login_request.tsih = be16_make(5);
+	r->session = 4;
+	rig_send(r, T, OP, FULL, NAMES);
+	assert_refused(r, 0x0206);
+	assert_int_equal(r->claimed, 0);
+}
+
+static void what_the_security_stage_declares_holds(void **state)
+{
+	struct rig *r = *state;
+	struct login_result res;
+
+	rig_send(r, T, SEC, OP, NAMES "AuthMethod=None\nMaxRecvDataSegmentLength=512\n");
+	assert_int_equal(r->action, LOGIN_SEND);
+	assert_int_equal(rig_send(r, T, OP, FULL, "HeaderDigest=None\n"), LOGIN_DONE);
+	login_get_result(r->login, &res);
+	assert_int_equal(res.params.max_xmit_dsl, 512);
 }
 
 static void bad_headers_are_refused(void **state)
@@ -531,6 +554,8 @@ int main(void)
 		TEST(an_unsupported_version_is_refused),
 		TEST(a_later_version_that_knows_ours_is_welcome),
 		TEST(a_connection_for_another_session_is_refused),
+		TEST(a_second_connection_of_a_session_is_one_too_many),
+		TEST(what_the_security_stage_declares_holds),
 		TEST(bad_headers_are_refused),
 		TEST(a_length_that_lies_is_refused),
 		TEST(more_data_than_login_allows_is_refused),
