@@ -4,8 +4,8 @@
 
 import struct
 
-from rig import (IMMEDIATE, IN_PROGRESS, INVALID_FIELD, NOT_SUPPORTED, SNACK_REJECT, TUR, cases, daemon_works, disk,
-                 expect, main, pattern, pdu, raw_command, read16, still_works, test, write16)
+from rig import (IMMEDIATE, IN_PROGRESS, INVALID_FIELD, NOT_SUPPORTED, SNACK_REJECT, TUR, UNEXPECTED_DATA, cases, daemon_works,
+                 disk, expect, main, pattern, pdu, raw_command, read16, still_works, test, write16)
 
 
 @test
@@ -251,6 +251,17 @@ def a_login_request_in_full_feature_phase_ends_the_connection(lab):
     s.conn.send(pdu.login_request(s.isid, s.tsih, 0, 1, 3, {"InitiatorName": s.initiator}))
     assert s.conn.is_closed()
     daemon_works(d)
+
+
+@test
+def a_read_that_announces_data_is_refused_at_once(lab):
+    d = disk(lab)
+    with d.login() as s:
+        s.conn.send(raw_command(s, read16(0, 1), read=True, edtl=512, final=False))
+        s.take_cmdsn()
+        p = expect(s, pdu.SCSI_RSP, status=pdu.CHECK_CONDITION)
+        assert pdu.Result(p.status, b"", p).key_asc == UNEXPECTED_DATA, p
+        still_works(s)
 
 
 @test

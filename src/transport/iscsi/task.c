@@ -122,7 +122,7 @@ static void plan_data(struct iscsi_conn *c, struct iscsi_task *t, const union pd
 		t->fate = v;
 		part_count(c->part, protocol_errors, 1);
 	}
-	t->unsol_open = !final;
+	t->unsol_open = !final && t->cmd.write; /* a read's F bit is of no other use */
 	if (final)
 		t->unsol_end = len;
 	if (t->unsol_open && !t->fate && !data_out_reserve(t, t->unsol_end)) {
