@@ -65,6 +65,8 @@ void rig_step(void)
 {
 	for (unsigned i = 0; i < 3; i++)
 		reactor_turn(rig.all[i], 0);
+	if (rig.tick)
+		rig.tick();
 }
 
 struct opening {
@@ -89,8 +91,7 @@ static struct store *open_store(void)
 				    .ops = rig.disk.ops,
 				    .done = opened } };
 
-	snprintf(opts, sizeof(opts), "size=%llu%s%s", (unsigned long long)rig.disk.size,
-		 rig.disk.opts ? ";" : "", rig.disk.opts ? rig.disk.opts : "");
+	snprintf(opts, sizeof(opts), "size=%llu", (unsigned long long)rig.disk.size);
 	store_open(rig.control, &w.o);
 	rig_until(w.done);
 	if (!w.o.store)

@@ -28,7 +28,7 @@ struct rig_disk {
 	uint32_t block_size;
 	bool thin, readonly, removable, wce;
 	uint64_t size; /* bytes */
-	const char *store, *opts; /* opts: besides the size */
+	const char *store;
 	const struct store_ops *ops; /* NULL: the one called store */
 };
 
@@ -41,6 +41,7 @@ struct rig {
 	struct lu *lu, *controller;
 	struct loop_session session[SESSIONS_MAX];
 	unsigned nsessions;
+	void (*tick)(void); /* after each step; NULL: nothing */
 };
 extern struct rig rig;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* COMPARE AND WRITE (SBC-4 5.3). */
-#include "rig.h"
+#include "late.h"
 
 #define LBA 16
 
@@ -192,21 +192,19 @@ static void a_parked_write_can_be_aborted(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		rig_test(equal_data_are_replaced),
-		rig_test(a_miscompare_writes_nothing_and_tells_the_byte),
-		rig_test(no_blocks_are_no_error),
-		rig_test(data_for_another_number_of_blocks_are_refused),
-		rig_test(more_than_the_limit_is_refused),
-		rig_test(beyond_the_last_block_is_refused),
-		rig_test(of_two_that_compare_with_the_same_data_one_wins),
-		rig_test(a_write_under_way_comes_before_the_comparison),
-		rig_test(a_write_that_comes_later_waits_for_the_end),
-		rig_test(an_aborted_one_gives_the_guard_back),
-		rig_test(a_parked_write_can_be_aborted),
+		late_test(equal_data_are_replaced),
+		late_test(a_miscompare_writes_nothing_and_tells_the_byte),
+		late_test(no_blocks_are_no_error),
+		late_test(data_for_another_number_of_blocks_are_refused),
+		late_test(more_than_the_limit_is_refused),
+		late_test(beyond_the_last_block_is_refused),
+		late_test(of_two_that_compare_with_the_same_data_one_wins),
+		late_test(a_write_under_way_comes_before_the_comparison),
+		late_test(a_write_that_comes_later_waits_for_the_end),
+		late_test(an_aborted_one_gives_the_guard_back),
+		late_test(a_parked_write_can_be_aborted),
 	};
 
 	rig_args(argc, argv);
-	rig.disk.store = "delay";
-	rig.disk.opts = "write_us=2000";
 	return cmocka_run_group_tests_name("scsi compare", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Several initiators on several reactors: what one does, the others find the same everywhere. */
-#include "rig.h"
+#include "late.h"
 
 #define KEY_A 0xaaaaull
 #define KEY_B 0xbbbbull
@@ -258,21 +258,18 @@ static void mode_parameters_are_shared_and_their_change_is_told(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		rig_test(an_old_write_never_wins_over_one_after_a_reset_from_another_reactor),
-		rig_test(an_old_write_never_wins_over_one_after_abort_task),
-		rig_test(an_old_write_never_wins_over_one_after_abort_task_set),
-		rig_test(an_old_write_never_wins_over_one_after_its_session_was_replaced),
-		rig_test(of_two_racing_reservations_one_holds_everywhere),
-		rig_test(of_two_racing_reservations_one_holds_everywhere_the_other_way_round),
-		rig_test(of_two_racing_preempts_one_registration_is_left_everywhere),
-		rig_test(preempt_and_abort_waits_for_the_preempted_writes),
-		rig_test(preempt_and_abort_does_not_disturb_the_others),
-		rig_test(mode_parameters_are_shared_and_their_change_is_told),
+		late_test(an_old_write_never_wins_over_one_after_a_reset_from_another_reactor),
+		late_test(an_old_write_never_wins_over_one_after_abort_task),
+		late_test(an_old_write_never_wins_over_one_after_abort_task_set),
+		late_test(an_old_write_never_wins_over_one_after_its_session_was_replaced),
+		late_test(of_two_racing_reservations_one_holds_everywhere),
+		late_test(of_two_racing_reservations_one_holds_everywhere_the_other_way_round),
+		late_test(of_two_racing_preempts_one_registration_is_left_everywhere),
+		late_test(preempt_and_abort_waits_for_the_preempted_writes),
+		late_test(preempt_and_abort_does_not_disturb_the_others),
+		late_test(mode_parameters_are_shared_and_their_change_is_told),
 	};
 
 	rig_args(argc, argv);
-	/* writes land late: long after the turn that brought them */
-	rig.disk.store = "delay";
-	rig.disk.opts = "write_us=3000";
 	return cmocka_run_group_tests_name("scsi nexuses", tests, NULL, NULL);
 }
