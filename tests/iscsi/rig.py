@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "e2e"))
 
-from lab import SANITIZED, cases, main, pdu, test, wait_until  # noqa: E402,F401
+from lab import SANITIZED, Skip, cases, main, pdu, test, wait_until  # noqa: E402,F401
 
 BLOCK = 512
 TIMEOUT = 60.0 if SANITIZED else 20.0

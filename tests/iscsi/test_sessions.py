@@ -2,14 +2,25 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Sessions and connections: NOP, text, logout, reinstatement, discovery, peers that are slow, silent or gone."""
 
+import contextlib
+import ctypes
+import fcntl
+import os
 import signal
 import socket
+import struct
 import time
 
-from rig import (INVALID_FIELD, PROTOCOL, TIMEOUT, TUR, cases, daemon_works, disk, expect, live, main, pattern, pdu,
+from rig import (INVALID_FIELD, PROTOCOL, TIMEOUT, TUR, Skip, cases, daemon_works, disk, expect, live, main, pattern, pdu,
                  raw_command, read16, still_works, test, wait_until, write16)
 
 SHORT_LOGIN = ("--reactors", "1", "--iscsi", "login_timeout=1")
+
+
+def expect_async(session):
+    p = session.conn.recv()
+    assert p.opcode == pdu.ASYNC_MSG, repr(p)
+    return p
 
 
 # ---- NOP ----
@@ -240,6 +251,18 @@ def the_daemon_asks_for_logout_before_it_ends(lab):
 # ---- reinstatement ----
 
 @test
+def sessions_of_all_reactors_are_asked_for_logout_at_once(lab):
+    d = disk(lab, ("--reactors", "2"))
+    sessions = [d.login() for _ in range(4)]
+    assert len({s["reactor"] for s in d.tgtctl_json("session", "list")}) == 2
+    d.proc.send_signal(signal.SIGTERM)
+    for s in sessions:  # and none of them does
+        assert expect_async(s).async_event == 1
+    assert d.proc.wait(30) == 0
+    assert "leaving without them" not in d.log(), d.log()
+
+
+@test
 def a_new_login_of_the_same_port_ends_the_old_session(lab):
     d = disk(lab, options=("--reactors", "2"))
     isid = pdu.new_isid()
@@ -378,6 +401,50 @@ def an_additional_header_in_login_is_refused(lab):
     c.send(p)
     assert c.is_closed()
     daemon_works(d)
+
+
+@contextlib.contextmanager
+def small_send_buffers():
+    """A network of our own, where the kernel takes a few KiB for a peer that reads nothing."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net", "rb") as old:
+        if libc.unshare(0x40000000):  # CLONE_NEWNET
+            raise Skip("no network namespace: " + os.strerror(ctypes.get_errno()))
+        try:
+            with socket.socket() as s:  # SIOCSIFFLAGS: lo is up and running
+                fcntl.ioctl(s, 0x8914, struct.pack("16sh22x", b"lo", 0x41))
+            with open("/proc/sys/net/ipv4/tcp_wmem", "w") as wmem:
+                wmem.write("4096 4096 8192")
+            yield
+        finally:
+            libc.setns(old.fileno(), 0)
+
+
+@test
+def a_login_that_dies_before_it_moves_gives_its_session_up(lab):
+    with small_send_buffers():
+        d = disk(lab, ("--reactors", "2"))
+        one, other = d.login(), d.login()
+        names = {"InitiatorName": pdu.INITIATOR, "TargetName": d.name}
+        many = dict.fromkeys(("X-a.%d" % i for i in range(240)), "")
+        for old in (one, other):  # the next session gets its reactor: once it is not the one that accepts
+            old.close()
+            wait_until("one session is left", lambda: live(d)["sessions"] == 1)
+            sock = socket.socket()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            sock.connect(("127.0.0.1", d.ports[0]))
+            c, isid = pdu.Connection(None, TIMEOUT, sock), pdu.new_isid()
+            for i in range(20):  # answers that nobody reads
+                c.send(pdu.login_request(isid, csg=1, keys=dict({} if i else names, **many)))
+            c.send(pdu.login_request(isid, csg=1, nsg=3))
+            wait_until("the session is claimed", lambda: len(d.tgtctl_json("session", "list")) == 2)
+            c.reset()
+            wait_until("the claim is given up", lambda: len(d.tgtctl_json("session", "list")) == 1)
+            if old is one:
+                one = d.login()
+        one.close()
+        wait_until("no session is left", lambda: live(d)["sessions"] == 0)
+        d.tgtctl("target", "delete", "1")
 
 
 @test

@@ -80,6 +80,8 @@ bool conn_sweep(struct iscsi_conn *c, uint64_t now);
 
 void conn_login_start(struct iscsi_conn *c);
 void conn_login_free(struct iscsi_conn *c);
+/* The connection ends: what was claimed and not started is given up. */
+void conn_login_lost(struct iscsi_conn *c);
 /* Nothing is queued any more: the move that waited for it can happen. */
 void conn_login_flushed(struct iscsi_conn *c);
 

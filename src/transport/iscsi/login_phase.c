@@ -264,6 +264,12 @@ static void give_up_claim(struct iscsi_conn *c)
 	reactor_post(n->reactor, &c->msg, abandon);
 }
 
+void conn_login_lost(struct iscsi_conn *c)
+{
+	if (c->lg->claimed)
+		give_up_claim(c);
+}
+
 static void query_done(struct login_query *q);
 static void claim_done(struct claim *cl);
 

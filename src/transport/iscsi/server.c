@@ -104,8 +104,6 @@ void part_pressed(struct iscsi_part *p)
 
 /* ---- the end ------------------------------------------------------------- */
 
-static void part_end(struct msg *m);
-
 static void all_left(struct iscsi_server *s)
 {
 	s->done(s->arg);
@@ -116,14 +114,6 @@ static void part_ended(struct msg *m)
 	struct iscsi_part *p = container_of(m, struct iscsi_part, msg);
 	struct iscsi_server *s = p->server;
 
-	if (p == &s->part[0]) {
-		/*
-		 * The part that accepts is empty: whoever was moving to another reactor has been
-		 * posted there before this message came.
-		 */
-		for (unsigned i = 1; i < s->nparts; i++)
-			reactor_post(s->part[i].reactor, &s->part[i].msg, part_end);
-	}
 	if (!--s->parts_left)
 		all_left(s);
 }
@@ -162,17 +152,24 @@ static void deadline(struct timer *t)
 static void part_end(struct msg *m)
 {
 	struct iscsi_part *p = container_of(m, struct iscsi_part, msg);
-	unsigned seconds = (unsigned)(p->server->grace_ns / NSEC_PER_SEC);
+	struct iscsi_server *s = p->server;
+	unsigned seconds = (unsigned)(s->grace_ns / NSEC_PER_SEC);
 	struct iscsi_conn *c;
 
 	p->stopping = true;
 	list_for_each(c, &p->conns, link) {
-		if (c->state == CONN_FULL && !c->session->discovery && p->server->grace_ns)
+		if (c->state == CONN_FULL && !c->session->discovery && s->grace_ns)
 			request_ask_logout(c, seconds);
 		else
 			conn_close(c, "the server ends");
 	}
-	timer_arm(p->reactor, &p->deadline, p->server->grace_ns, deadline);
+	timer_arm(p->reactor, &p->deadline, s->grace_ns, deadline);
+	/*
+	 * The part that accepts has closed its logins: whoever is moving to another reactor has
+	 * been posted there before these messages.
+	 */
+	for (unsigned i = 1; p == &s->part[0] && i < s->nparts; i++)
+		reactor_post(s->part[i].reactor, &s->part[i].msg, part_end);
 	part_left(p);
 }
 
