@@ -51,8 +51,6 @@ static void reap(struct later *l)
 		session_conn_lost(c->session);
 		c->session = NULL;
 	}
-	if (c->lg)
-		conn_login_lost(c);
 	if (ops_idle(c))
 		conn_free(c);
 }

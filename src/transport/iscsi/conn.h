@@ -22,7 +22,6 @@ struct conn_login {
 	uint64_t deadline;
 	bool asking; /* a query or claim is under way: login must stay */
 	bool claimed; /* the claim has a nexus that waits for its start */
-	bool last; /* move to the nexus's reactor when the send queue is empty */
 	union pdu bhs;
 	uint32_t got;
 	uint8_t data[LOGIN_PDU_DATA_MAX];
@@ -80,9 +79,7 @@ bool conn_sweep(struct iscsi_conn *c, uint64_t now);
 
 void conn_login_start(struct iscsi_conn *c);
 void conn_login_free(struct iscsi_conn *c);
-/* The connection ends: what was claimed and not started is given up. */
-void conn_login_lost(struct iscsi_conn *c);
-/* Nothing is queued any more: the move that waited for it can happen. */
+/* The response is sent: the next request may come. */
 void conn_login_flushed(struct iscsi_conn *c);
 
 #endif

@@ -264,12 +264,6 @@ static void give_up_claim(struct iscsi_conn *c)
 	reactor_post(n->reactor, &c->msg, abandon);
 }
 
-void conn_login_lost(struct iscsi_conn *c)
-{
-	if (c->lg->claimed)
-		give_up_claim(c);
-}
-
 static void query_done(struct login_query *q);
 static void claim_done(struct claim *cl);
 
@@ -394,12 +388,11 @@ static void moved(struct msg *m)
 	full_feature(c);
 }
 
-/* Nothing is under way: the descriptor goes to the reactor of its nexus. */
+/* Nothing is under way, all responses are sent: the descriptor goes to the reactor of its nexus. */
 static void move(struct iscsi_conn *c, struct reactor *to)
 {
 	struct iscsi_part *from = c->part;
 
-	c->lg->last = false;
 	c->state = CONN_MOVING;
 	later_cancel(&c->tx.later);
 	later_cancel(&c->reap);
@@ -412,23 +405,20 @@ static void move(struct iscsi_conn *c, struct reactor *to)
 	part_left(from);
 }
 
+/* Who does not take responses is not read: so few of them need memory. */
 void conn_login_flushed(struct iscsi_conn *c)
 {
-	if (c->lg && c->lg->last)
-		move(c, login_claim_of(c->lg->login)->nexus->reactor);
+	login_receive(c);
 }
 
 static void login_over(struct iscsi_conn *c)
 {
 	struct it_nexus *n = c->lg->claimed ? login_claim_of(c->lg->login)->nexus : NULL;
 
-	if (!n || n->reactor == c->part->reactor) {
+	if (!n || n->reactor == c->part->reactor)
 		full_feature(c);
-		return;
-	}
-	c->lg->last = true;
-	if (tx_empty(&c->tx) && !io_pending(&c->tx.op))
-		conn_login_flushed(c);
+	else
+		move(c, n->reactor);
 }
 
 static void login_act(struct iscsi_conn *c, enum login_action a)
@@ -438,8 +428,6 @@ static void login_act(struct iscsi_conn *c, enum login_action a)
 	switch (a) {
 	case LOGIN_SEND:
 		login_send(c);
-		if (c->state == CONN_LOGIN)
-			login_receive(c);
 		break;
 	case LOGIN_ASK:
 		ask(c);
