@@ -4,8 +4,8 @@
 
 import struct
 
-from rig import (IMMEDIATE, IN_PROGRESS, INVALID_FIELD, NOT_SUPPORTED, SNACK_REJECT, TUR, UNEXPECTED_DATA, cases, daemon_works,
-                 disk, expect, main, pattern, pdu, raw_command, read16, still_works, test, write16)
+from rig import (IMMEDIATE, IN_PROGRESS, INVALID_FIELD, NOT_SUPPORTED, SNACK_REJECT, TUR, UNEXPECTED_DATA, cases,
+                 daemon_works, disk, expect, main, pattern, pdu, raw_command, read16, still_works, test, write16)
 
 
 @test

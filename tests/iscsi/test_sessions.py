@@ -11,8 +11,8 @@ import socket
 import struct
 import time
 
-from rig import (INVALID_FIELD, PROTOCOL, TIMEOUT, TUR, Skip, cases, daemon_works, disk, expect, live, main, pattern, pdu,
-                 raw_command, read16, still_works, test, wait_until, write16)
+from rig import (INVALID_FIELD, PROTOCOL, TIMEOUT, TUR, Skip, cases, daemon_works, disk, expect, live, main, pattern,
+                 pdu, raw_command, read16, still_works, test, wait_until, write16)
 
 SHORT_LOGIN = ("--reactors", "1", "--iscsi", "login_timeout=1")
 
