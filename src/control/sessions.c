@@ -168,25 +168,30 @@ void verb_connection_close(struct call *c)
 
 /* ---- portals ------------------------------------------------------------------------ */
 
-static void portal_change(struct call *c,
-			  int (*change)(struct iscsi_server *s, const char *text, struct err *e))
+void verb_portal_add(struct call *c)
 {
 	struct err e;
 
-	if (change(call_control(c)->iscsi, call_str(c, "portal", ""), &e))
+	if (iscsi_portal_add(call_control(c)->iscsi, call_str(c, "portal", ""), &e))
 		call_fail(c, FAIL_INVALID, &e);
 	else
 		call_reply(c, portals_json(call_control(c)));
 }
 
-void verb_portal_add(struct call *c)
+static void portal_removed(void *arg)
 {
-	portal_change(c, iscsi_portal_add);
+	struct call *c = arg;
+
+	call_reply(c, portals_json(call_control(c)));
 }
 
 void verb_portal_remove(struct call *c)
 {
-	portal_change(c, iscsi_portal_remove);
+	struct err e;
+
+	if (iscsi_portal_remove(call_control(c)->iscsi, call_str(c, "portal", ""), portal_removed,
+				c, &e))
+		call_fail(c, FAIL_INVALID, &e);
 }
 
 void verb_portal_list(struct call *c)

@@ -205,6 +205,17 @@ def requests_in_a_row_are_answered_in_order(lab):
 
 
 @test
+def the_port_of_a_removed_portal_is_free(lab):
+    d = lab.start()
+    portal = "127.0.0.1:%d" % free_port()
+    c = Client(d)
+    for i in range(50):
+        c.send(call("portal.add", portal=portal)).send(call("portal.remove", portal=portal))
+    answers = [c.answer() for _ in range(100)]
+    assert all("result" in a for a in answers), [a for a in answers if "error" in a][0]
+
+
+@test
 def targets_come_and_go_while_initiators_hammer_them(lab):
     d = lab.start(options=("--reactors", "2"))
     image = lab.image("1M")

@@ -47,8 +47,12 @@ void iscsi_server_destroy(struct iscsi_server *s);
  * -EINVAL, -EEXIST, or why the kernel refused.
  */
 int iscsi_portal_add(struct iscsi_server *s, const char *text, struct err *e);
-/* Stop listening; sessions stay. -ENOENT. @text as given or as shown. */
-int iscsi_portal_remove(struct iscsi_server *s, const char *text, struct err *e);
+/*
+ * Stop listening; sessions stay. -ENOENT. @text as given or as shown. @removed(@arg)
+ * (may be NULL) when the port is free.
+ */
+int iscsi_portal_remove(struct iscsi_server *s, const char *text, void (*removed)(void *arg),
+			void *arg, struct err *e);
 /* The next portal after @prev (NULL: the first), newest first; NULL at the end. */
 struct iscsi_portal *iscsi_portal_next(struct iscsi_server *s, const struct iscsi_portal *prev);
 /* "127.0.0.1:3260", "[::1]:3260", with the port that was bound. */

@@ -17,7 +17,8 @@
 /* One socket. Its accepting belongs to the first data reactor, the rest to control. */
 struct listener {
 	struct iscsi_server *server;
-	char name[80]; /* its portal's, which may be gone */
+	struct portal_listeners *of; /* lives as long */
+	char name[80]; /* its portal's */
 	int fd;
 	struct msg start, stop; /* from control; stop also goes back */
 	struct io_op op;
@@ -28,7 +29,9 @@ struct listener {
 struct portal_listeners {
 	struct iscsi_portal portal;
 	struct listener *l[2];
-	unsigned n;
+	unsigned n; /* that are not closed yet */
+	void (*removed)(void *arg); /* may be NULL */
+	void *arg;
 };
 
 /* ---- text ---------------------------------------------------------------------------- */
@@ -190,8 +193,14 @@ static void closed(struct msg *m)
 {
 	struct listener *l = container_of(m, struct listener, stop);
 	struct iscsi_server *s = l->server;
+	struct portal_listeners *p = l->of;
 
 	free(l);
+	if (!--p->n) {
+		if (p->removed)
+			p->removed(p->arg);
+		free(p);
+	}
 	if (!--s->listeners && s->stopping)
 		portals_closed(s);
 }
@@ -283,6 +292,7 @@ static int open_listeners(struct iscsi_server *s, struct portal_listeners *p,
 		l = listener_create(s, &to[i], p->portal.text, &why);
 		if (l) {
 			memcpy(l->name, p->portal.text, sizeof(l->name));
+			l->of = p;
 			p->l[p->n++] = l;
 		} else if (n == 1 || why.code != -EAFNOSUPPORT) {
 			break; /* a host without IPv6, or without IPv4, has the other */
@@ -328,23 +338,26 @@ int iscsi_portal_add(struct iscsi_server *s, const char *text, struct err *e)
 	return 0;
 }
 
-static void portal_close(struct iscsi_server *s, struct iscsi_portal *portal)
+static void portal_close(struct iscsi_server *s, struct iscsi_portal *portal,
+			 void (*removed)(void *arg), void *arg)
 {
 	struct portal_listeners *p = container_of(portal, struct portal_listeners, portal);
 
+	p->removed = removed;
+	p->arg = arg;
 	for (unsigned i = 0; i < p->n; i++)
 		reactor_post(s->part[0].reactor, &p->l[i]->stop, stop);
 	list_del(&portal->link);
-	free(p);
 }
 
-int iscsi_portal_remove(struct iscsi_server *s, const char *text, struct err *e)
+int iscsi_portal_remove(struct iscsi_server *s, const char *text, void (*removed)(void *arg),
+			void *arg, struct err *e)
 {
 	struct iscsi_portal *p = find(s, text);
 
 	if (!p)
 		return err_set(e, -ENOENT, "there is no portal %.80s", text);
-	portal_close(s, p);
+	portal_close(s, p, removed, arg);
 	return 0;
 }
 
@@ -365,7 +378,7 @@ void portals_close(struct iscsi_server *s)
 	struct iscsi_portal *p, *next;
 
 	list_for_each_safe(p, next, &s->portals, link)
-		portal_close(s, p);
+		portal_close(s, p, NULL, NULL);
 	if (!s->listeners)
 		portals_closed(s);
 }
