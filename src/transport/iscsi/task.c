@@ -132,16 +132,15 @@ static void plan_data(struct iscsi_conn *c, struct iscsi_task *t, const union pd
 	data_out_owing(t);
 }
 
-static struct iscsi_task *refuse(struct iscsi_conn *c, const union pdu *p, enum cmd_sn_place place,
+/*
+ * RFC 7143 7.3: the CmdSN of a rejected command is not taken as received; the initiator
+ * fills the gap, with the command mended or another one.
+ */
+static struct iscsi_task *refuse(struct iscsi_conn *c, const union pdu *p,
 				 enum reject_reason reason)
 {
-	bool ordered = place == CMD_SN_NOW && !(p->command.opcode & PDU_IMMEDIATE);
-
 	part_count(c->part, protocol_errors, 1);
-	c->session->exp_cmd_sn += ordered;
 	request_reject(c, p, reason);
-	if (ordered)
-		session_run_held(c->session);
 	return NULL;
 }
 
@@ -152,28 +151,27 @@ struct iscsi_task *command_begin(struct iscsi_conn *c, const union pdu *p, const
 	struct iscsi_session *s = c->session;
 	bool immediate = h->opcode & PDU_IMMEDIATE;
 	uint32_t itt = be32_get(h->itt), sn = be32_get(h->cmd_sn);
-	enum cmd_sn_place place = session_place(s, sn, immediate);
 	struct iscsi_task *t;
 	uint8_t cdb[CDB_MAX];
 	unsigned cdb_len = 16;
 
-	if (unlikely(place == CMD_SN_IGNORE))
+	if (unlikely(session_place(s, sn, immediate) == CMD_SN_IGNORE))
 		return NULL;
 	if (unlikely(s->discovery))
-		return refuse(c, p, place, REJECT_PROTOCOL);
+		return refuse(c, p, REJECT_PROTOCOL);
 	memcpy(cdb, h->cdb, sizeof(h->cdb));
 	if (unlikely(ahs_len))
 		cdb_len = command_cdb(cdb, ahs, ahs_len);
 	if (unlikely(itt == TAG_RESERVED || !cdb_len))
-		return refuse(c, p, place, REJECT_INVALID_FIELD);
+		return refuse(c, p, REJECT_INVALID_FIELD);
 	if (unlikely(immediate && s->immediate >= IMMEDIATE_MAX))
-		return refuse(c, p, place, REJECT_IMMEDIATE);
+		return refuse(c, p, REJECT_IMMEDIATE);
 	t = session_task(s, itt);
 	if (unlikely(t && !t->in_sam))
-		return refuse(c, p, place, REJECT_TASK_IN_PROGRESS);
+		return refuse(c, p, REJECT_TASK_IN_PROGRESS);
 	t = task_create(s, TASK_SCSI, itt, sn, immediate);
 	if (unlikely(!t))
-		return refuse(c, p, place, REJECT_RESOURCES);
+		return refuse(c, p, REJECT_RESOURCES);
 	cmd_init(&t->cmd, s->nexus, h->lun, itt, h->flags & COMMAND_ATTR, cdb, cdb_len);
 	t->cmd.read = h->flags & COMMAND_READ;
 	t->cmd.write = h->flags & COMMAND_WRITE;
