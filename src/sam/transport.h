@@ -25,7 +25,8 @@ struct transport_ops {
 			uint32_t len);
 	/*
 	 * @cmd has ended: verdict, sense and residual are in it, and it is the transport's
-	 * again. V_ABORTED_SILENTLY: send nothing. It may submit commands, and must not abort any. The task it was is already out of the task set.
+	 * again. V_ABORTED_SILENTLY: send nothing. The task it was is already out of the task
+	 * set. It may submit commands, and must not abort any.
 	 */
 	void (*finish)(struct scsi_cmd *cmd);
 	/* nexus_drop() is through: no command of @n is left; free the session. @n must not be used after. */

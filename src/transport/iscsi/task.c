@@ -136,8 +136,7 @@ static void plan_data(struct iscsi_conn *c, struct iscsi_task *t, const union pd
  * RFC 7143 7.3: the CmdSN of a rejected command is not taken as received; the initiator
  * fills the gap, with the command mended or another one.
  */
-static struct iscsi_task *refuse(struct iscsi_conn *c, const union pdu *p,
-				 enum reject_reason reason)
+static struct iscsi_task *refuse(struct iscsi_conn *c, const union pdu *p, enum reject_reason reason)
 {
 	part_count(c->part, protocol_errors, 1);
 	request_reject(c, p, reason);
