@@ -48,12 +48,6 @@ size_t sgl_copy_out(const struct iovec *v, unsigned n, size_t off, void *dst, si
 	return done;
 }
 
-void sgl_fill(const struct iovec *v, unsigned n, size_t off, int byte, size_t len)
-{
-	for_each_piece(v, n, off, len, ptr, piece)
-		memset(ptr, byte, piece);
-}
-
 int sgl_slice(const struct iovec *v, unsigned n, size_t off, size_t len, struct iovec *to,
 	      unsigned room)
 {

@@ -16,9 +16,6 @@ size_t sgl_copy_in(const struct iovec *v, unsigned n, size_t off, const void *sr
 /* Copy up to @len bytes from offset @off of the list to @dst; returns how many were there. */
 size_t sgl_copy_out(const struct iovec *v, unsigned n, size_t off, void *dst, size_t len);
 
-/* Fill @len bytes from @off with @byte. */
-void sgl_fill(const struct iovec *v, unsigned n, size_t off, int byte, size_t len);
-
 /*
  * Make in @to (room for @room segments) the part [off, off + len) of the list.
  * Returns the number of segments, or -1 if the part does not fit in @room or

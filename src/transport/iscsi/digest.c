@@ -21,12 +21,6 @@ void iscsi_digest_add(struct iscsi_digest *d, const void *p, size_t len)
 	}
 }
 
-void iscsi_digest_addv(struct iscsi_digest *d, const struct iovec *v, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		iscsi_digest_add(d, v[i].iov_base, v[i].iov_len);
-}
-
 uint32_t iscsi_digest_value(const struct iscsi_digest *d)
 {
 	return ~d->crc;

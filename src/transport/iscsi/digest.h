@@ -5,7 +5,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
 
 /*
  * A digest under way. Padding bytes are digested too (RFC 7143 11.2.3), so the
@@ -27,8 +26,6 @@ static inline void iscsi_digest_init(struct iscsi_digest *d)
 }
 
 void iscsi_digest_add(struct iscsi_digest *d, const void *p, size_t len);
-/* The @n segments at @v. */
-void iscsi_digest_addv(struct iscsi_digest *d, const struct iovec *v, unsigned n);
 /* The value so far; @d may go on afterwards. */
 uint32_t iscsi_digest_value(const struct iscsi_digest *d);
 

@@ -66,14 +66,6 @@ static void an_offset_beyond_the_end_copies_nothing(void **state)
 	assert_string_equal(got, "xyz");
 }
 
-static void fill_stays_within_its_part(void **state)
-{
-	sgl_fill(list, 4, 2, '-', 5);
-	assert_memory_equal(text, "ab-----hij", 10);
-	sgl_fill(list, 4, 9, '+', 100);
-	assert_memory_equal(text, "ab-----hi+", 10);
-}
-
 static void a_slice_shares_the_memory(void **state)
 {
 	struct iovec part[4];
@@ -123,7 +115,6 @@ int main(void)
 		cmocka_unit_test_setup(each_part_is_copied_out_right, fresh_list),
 		cmocka_unit_test_setup(each_part_is_copied_in_right, fresh_list),
 		cmocka_unit_test_setup(an_offset_beyond_the_end_copies_nothing, fresh_list),
-		cmocka_unit_test_setup(fill_stays_within_its_part, fresh_list),
 		cmocka_unit_test_setup(a_slice_shares_the_memory, fresh_list),
 		cmocka_unit_test_setup(a_slice_without_room_or_bytes_is_refused, fresh_list),
 		cmocka_unit_test_setup(alignment_covers_bases_and_lengths, fresh_list),
