@@ -21,6 +21,7 @@ const struct device_server disk_server = {
 	.pdt = PDT_DISK,
 	.ops = &index_of_disk,
 	.reset = disk_reset,
+	.cancel = cmd_store_cancel,
 	.fini = disk_fini,
 };
 

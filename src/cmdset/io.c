@@ -110,3 +110,8 @@ void cmd_flush(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd))
 	else
 		cmd_store(cmd, STORE_FLUSH, 0, 0, NULL, 0, 0, next);
 }
+
+void cmd_store_cancel(struct scsi_cmd *cmd)
+{
+	store_cancel(&cmd->io);
+}

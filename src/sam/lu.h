@@ -22,6 +22,7 @@
 
 struct itl;
 struct lu;
+struct scsi_cmd;
 struct store;
 
 /* Peripheral device types (SPC-5 table 148). */
@@ -94,6 +95,8 @@ struct device_server {
 	const struct op_index *ops;
 	/* Mode parameters after a logical unit reset: defaults (SPC-5 6.9). On the home. May be NULL. */
 	void (*reset)(struct lu *lu);
+	/* @cmd, which a store holds, was aborted: hasten its end. On its reactor. May be NULL. */
+	void (*cancel)(struct scsi_cmd *cmd);
 	/* Free lu->device; nothing runs any more. May be NULL. */
 	void (*fini)(struct lu *lu);
 };

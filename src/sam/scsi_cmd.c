@@ -313,6 +313,8 @@ void cmd_abort(struct scsi_cmd *cmd, enum verdict v)
 	cmd->abort = v;
 	if (cmd->holds) {
 		cmd->itl->held_aborted++;
+		if (cmd->lu->ds->cancel)
+			cmd->lu->ds->cancel(cmd);
 		return;
 	}
 	if (cmd->state == CMD_DORMANT) {

@@ -13,7 +13,7 @@ static struct {
 	int verb; /* -1: any */
 	bool hold;
 	struct list held; /* of struct holding, in the request's room */
-	unsigned flushes, fua_writes;
+	unsigned flushes, fua_writes, cancels;
 } bad;
 
 struct holding {
@@ -69,6 +69,11 @@ static void bad_submit(struct store_channel *ch, struct store_io *io)
 	list_add(&bad.held, &h->link);
 }
 
+static void bad_cancel(struct store_channel *ch, struct store_io *io)
+{
+	bad.cancels++;
+}
+
 static const char *const bad_options[] = { "size", NULL };
 
 static const struct store_ops bad_store = {
@@ -78,6 +83,7 @@ static const struct store_ops bad_store = {
 	.open = bad_open,
 	.close = bad_close,
 	.submit = bad_submit,
+	.cancel = bad_cancel,
 };
 
 /* What is held ends now, on the reactor of @s. */
@@ -282,6 +288,7 @@ static void abort_waits_for_what_the_store_holds(void **state)
 		rig_step();
 	assert_false(c.finished);
 	assert_int_equal(t.tmf.response, TMF_REJECTED);
+	assert_int_equal(bad.cancels, 1); /* the store was told, and takes its time */
 	let_go(S0);
 	rig_until(c.finished);
 	assert_int_equal(c.scsi.verdict, V_ABORTED_SILENTLY);
