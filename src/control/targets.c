@@ -187,20 +187,16 @@ static json_t *incoming_json(const struct target *t)
 
 static const char *lun_state(const struct lu_view *v)
 {
-	switch (v->state) {
-	case LU_READY:
+	if (v->state == LU_READY)
 		return "ready";
-	case LU_NOT_READY:
-		return v->why == V_NO_MEDIUM ? "no medium" : "not ready";
-	default:
-		return "changing";
-	}
+	return v->why == V_NO_MEDIUM ? "no medium" : "not ready";
 }
 
 static json_t *lun_json(const struct sample *s)
 {
 	const struct unit *u = s->unit;
 	const struct lu_view *v = &s->view;
+	bool failed = u->store && store_has_error(u->store);
 	uint32_t block = u->bstype ? u->block_size : 1; /* tgt prints 1 for a controller */
 	json_t *o = json_pack(
 		"{s:I,s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:i,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:b,s:s}", "lun",
@@ -210,7 +206,7 @@ static json_t *lun_json(const struct sample *s)
 		(json_int_t)(u->medium ? v->blocks * u->block_size : 0), "block_size", (int)block,
 		"online", v->state == LU_READY, "removable", s->ident.removable, "prevent_removal",
 		s->prevent, "readonly", v->readonly, "swp", v->mode.swp, "thin", s->ident.thin,
-		"write_cache", v->mode.wce, "failed", v->sticky_error, "state", lun_state(v));
+		"write_cache", v->mode.wce, "failed", failed, "state", lun_state(v));
 
 	json_object_set_new(o, "bstype", text_json(u->bstype ? u->bstype : "null"));
 	json_object_set_new(o, "path", u->path ? text_json(u->path) : json_null());

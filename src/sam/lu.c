@@ -42,7 +42,6 @@ struct lu *lu_create(const char *name, const struct device_server *ds, struct st
 	list_init(&lu->itls);
 	list_init(&lu->tx_queue);
 	list_init(&lu->guard_queue);
-	list_init(&lu->all);
 	for (unsigned i = 0; i < nreactors; i++)
 		part_init(lu, i);
 	return lu;

@@ -55,7 +55,7 @@ struct lu_mode {
 	bool swp; /* control page: software write protect */
 };
 
-enum lu_state { LU_CREATING, LU_READY, LU_NOT_READY, LU_DRAINING, LU_GONE };
+enum lu_state { LU_READY, LU_NOT_READY };
 
 /* The replicated state. */
 struct lu_view {
@@ -65,7 +65,6 @@ struct lu_view {
 	uint64_t blocks; /* capacity in logical blocks */
 	struct lu_mode mode, default_mode;
 	bool readonly; /* by configuration or store */
-	bool sticky_error; /* the store lost writes; only an operator clears it */
 	bool guarded; /* a command holds the write guard (guard.h) */
 };
 
@@ -128,7 +127,6 @@ struct lu {
 
 	/* control's */
 	unsigned maps; /* lun_map entries that name it */
-	struct list all; /* control's list of LUs */
 };
 
 /*
@@ -141,11 +139,6 @@ struct lu *lu_create(const char *name, const struct device_server *ds, struct st
 		     struct reactor *home, const struct lu_view *view);
 /* Free it: detached from every nexus, no transaction queued. The store is the caller's to close. */
 void lu_destroy(struct lu *lu);
-
-static inline struct lu_part *lu_part_here(struct lu *lu)
-{
-	return &lu->part[reactor_id(reactor_self())];
-}
 
 /* Sum of the parts' counters. Any thread. */
 void lu_get_stats(struct lu *lu, struct lu_stats *st);

@@ -71,7 +71,6 @@ enum op_flags {
 	OP_RSV_READ = 1 << 5, /* conflicts with another's exclusive access */
 	OP_RSV_WRITE = 1 << 6, /* conflicts with another's write exclusive and exclusive access */
 };
-#define OP_RSV_SHIFT 4
 #define OP_RSV_MASK (OP_RSV_SPC2 | OP_RSV_READ | OP_RSV_WRITE)
 
 #define OP_NO_SA (-1)

@@ -112,8 +112,6 @@ static enum verdict check_ready(const struct scsi_cmd *cmd, const struct lu_view
 {
 	if (view->state == LU_NOT_READY)
 		return view->why;
-	if (view->state != LU_READY)
-		return V_LU_NOT_SUPPORTED;
 	return cmd->itl->fenced ? V_BECOMING_READY : V_GOOD;
 }
 

@@ -152,7 +152,7 @@ static void a_write_that_comes_later_waits_for_the_end(void **state)
 
 	good(write10(S0, LBA, 1, a));
 	start_caw(&first, S0, a, b);
-	rig_until(lu_part_here(rig.lu)->view.guarded && rig.lu->part[1].view.guarded);
+	rig_until(rig.lu->part[0].view.guarded && rig.lu->part[1].view.guarded);
 	start_write(&second, s, c);
 	rig_until(first.finished);
 	assert_false(second.finished);
