@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What every engine must do, one verb after the other; argv[1] names the engine. */
-#include "help.h"
+#include "pair.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,25 +13,6 @@
 #include <unistd.h>
 
 #include "base/bits.h"
-
-static struct reactor *r;
-static int pair[2];
-static char buf[4096];
-
-static int set_up(void **state)
-{
-	r = make_reactor();
-	memset(buf, 0, sizeof(buf));
-	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
-}
-
-static int tear_down(void **state)
-{
-	reactor_destroy(r);
-	close(pair[0]);
-	close(pair[1]);
-	return 0;
-}
 
 /* --- sockets --- */
 

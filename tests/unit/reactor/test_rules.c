@@ -3,7 +3,7 @@
  * The engine's rules: done once, never from within, cancel only hastens; many
  * operations at once; numbers of descriptors that come back; and what it costs.
  */
-#include "help.h"
+#include "pair.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,25 +15,6 @@
 #include "base/bits.h"
 
 #define MANY 5000
-
-static struct reactor *r;
-static int pair[2];
-static char buf[4096];
-
-static int set_up(void **state)
-{
-	r = make_reactor();
-	memset(buf, 0, sizeof(buf));
-	return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair);
-}
-
-static int tear_down(void **state)
-{
-	reactor_destroy(r);
-	close(pair[0]);
-	close(pair[1]);
-	return 0;
-}
 
 /* --- cancel --- */
 
