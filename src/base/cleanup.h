@@ -28,13 +28,7 @@ static inline void cleanup_fclosep(FILE **f)
 #define CLEANUP_CLOSE __attribute__((cleanup(cleanup_closep)))
 #define CLEANUP_FCLOSE __attribute__((cleanup(cleanup_fclosep)))
 
-/* Give up ownership of a variable marked for clean-up. */
-#define take_ptr(p) \
-	({ \
-		__typeof__(p) take_p = (p); \
-		(p) = NULL; \
-		take_p; \
-	})
+/* Give up ownership of a descriptor marked for clean-up. */
 #define take_fd(fd) \
 	({ \
 		int take_f = (fd); \
