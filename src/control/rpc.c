@@ -67,8 +67,7 @@ static void client_free(struct client *cl)
 	timer_cancel(s->reactor, &cl->timer);
 	list_del(&cl->link);
 	s->nclients--;
-	io_forget(s->reactor, cl->fd);
-	close(cl->fd);
+	io_close(s->reactor, cl->fd);
 	free(cl->in);
 	free(cl->out);
 	free(cl);
@@ -318,7 +317,7 @@ static void client_new(struct rpc_server *s, int fd)
 	struct client *cl = calloc(1, sizeof(*cl));
 
 	if (!cl) {
-		close(fd);
+		io_close(s->reactor, fd);
 		return;
 	}
 	cl->server = s;
@@ -341,7 +340,7 @@ static void accepted(struct io_op *op, int res)
 	if (res >= 0) {
 		if (s->closed || !peer_allowed(res) ||
 		    (s->nclients >= RPC_CLIENTS_MAX && !make_place(s)))
-			close(res);
+			io_close(s->reactor, res);
 		else
 			client_new(s, res);
 	}

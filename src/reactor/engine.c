@@ -46,6 +46,15 @@ void io_forget(struct reactor *r, int fd)
 		r->engine->forget(r, fd);
 }
 
+void io_close(struct reactor *r, int fd)
+{
+	io_forget(r, fd);
+	if (r->engine->close)
+		r->engine->close(r, fd);
+	else
+		close(fd);
+}
+
 int io_now(struct reactor *r, struct io_op *op, bool nowait)
 {
 	return r->engine->io_now(r, op, nowait);

@@ -83,10 +83,13 @@ int io_now(struct reactor *r, struct io_op *op, bool nowait);
 
 /*
  * @r has no more business with @fd, on which nothing is pending: call this
- * before @fd moves to another reactor, and if convenient before it is closed.
- * Without it the old reactor may be woken once for nothing.
+ * before @fd moves to another reactor. Without it the old reactor may be woken
+ * once for nothing.
  */
 void io_forget(struct reactor *r, int fd);
+
+/* Close @fd, on which nothing is pending. */
+void io_close(struct reactor *r, int fd);
 
 struct engine {
 	const char *name;
@@ -107,6 +110,7 @@ struct engine {
 	uint64_t (*now)(struct reactor *r); /* CLOCK_MONOTONIC, ns */
 	int (*io_now)(struct reactor *r, struct io_op *op, bool nowait);
 	void (*forget)(struct reactor *r, int fd); /* may be NULL */
+	void (*close)(struct reactor *r, int fd); /* NULL: the system call */
 	/* NULL: the offload threads run the job. Else the engine does, and cancels. */
 	void (*offload)(struct reactor *r, struct offload *o);
 	bool (*offload_cancel)(struct reactor *r, struct offload *o);

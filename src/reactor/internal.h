@@ -75,6 +75,9 @@ uint64_t clock_monotonic(struct reactor *r);
 /* For engines: to be called when a wait returned, before any done. Refreshes the time. */
 void reactor_woke(struct reactor *r);
 
+/* For an engine that steps reactors: this thread acts as @r's from now on. */
+void reactor_enter(struct reactor *r);
+
 /* For an engine that runs offload jobs itself: @o ran; call its done. On r's thread. */
 void offload_finish(struct offload *o);
 /* @r ends: its waiting jobs are dropped, its running ones will tell nobody. */

@@ -268,17 +268,21 @@ static void turn(struct reactor *r, uint64_t limit)
 	r->in_turn = false;
 }
 
-void reactor_turn(struct reactor *r, uint64_t ns)
+void reactor_enter(struct reactor *r)
 {
 	self = r;
 	r->now = r->engine->now(r);
+}
+
+void reactor_turn(struct reactor *r, uint64_t ns)
+{
+	reactor_enter(r);
 	turn(r, ns);
 }
 
 void reactor_run(struct reactor *r)
 {
-	self = r;
-	r->now = r->engine->now(r);
+	reactor_enter(r);
 	while (!atomic_load_explicit(&r->stop, memory_order_acquire))
 		turn(r, UINT64_MAX);
 	/* What was posted before the stop is still done, and what that queued goes out. */

@@ -100,27 +100,36 @@ struct timer *timer_heap_pop(struct timer_heap *h, uint64_t now)
 	return t;
 }
 
+bool timer_heap_set(struct timer_heap *h, struct timer *t, uint64_t at)
+{
+	t->at = at;
+	if (t->index) {
+		settle(h, t->index - 1, t);
+		return true;
+	}
+	if (h->used == h->room && !grow(h))
+		return false;
+	h->used++;
+	sift_up(h, h->used - 1, t);
+	return true;
+}
+
+void timer_heap_remove(struct timer_heap *h, struct timer *t)
+{
+	if (t->index)
+		take_out(h, t);
+}
+
 void timer_arm(struct reactor *r, struct timer *t, uint64_t ns, void (*fn)(struct timer *t))
 {
-	struct timer_heap *h = &r->timers;
 	uint64_t now = reactor_now(r);
 
 	t->fn = fn;
-	t->at = ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + ns;
-	if (t->index) {
-		settle(h, t->index - 1, t);
-		return;
-	}
-	if (h->used == h->room && !grow(h)) {
+	if (!timer_heap_set(&r->timers, t, ns > UINT64_MAX - 1 - now ? UINT64_MAX - 1 : now + ns))
 		log_err("reactor %s: no memory for a timer; it will not fire", r->name);
-		return;
-	}
-	h->used++;
-	sift_up(h, h->used - 1, t);
 }
 
 void timer_cancel(struct reactor *r, struct timer *t)
 {
-	if (t->index)
-		take_out(&r->timers, t);
+	timer_heap_remove(&r->timers, t);
 }

@@ -2,7 +2,6 @@
 #include "transport/iscsi/conn.h"
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "transport/iscsi/request.h"
@@ -33,8 +32,7 @@ static void conn_free(struct iscsi_conn *c)
 		part_count(part, logins, -1);
 		conn_login_free(c);
 	}
-	io_forget(part->reactor, c->fd);
-	close(c->fd);
+	io_close(part->reactor, c->fd);
 	later_cancel(&c->reap);
 	list_del(&c->link);
 	free(c);

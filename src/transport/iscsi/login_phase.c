@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "transport/iscsi/keys.h"
@@ -108,7 +107,7 @@ void conn_accepted(struct iscsi_part *p, int fd)
 	if (!c) {
 		log_warn("iscsi: a connection is refused: %s",
 			 p->stopping ? "the server ends" : "too many logins at once");
-		close(fd);
+		io_close(p->reactor, fd);
 		return;
 	}
 	*c = (struct iscsi_conn){ .part = p, .fd = fd, .state = CONN_LOGIN };
@@ -117,7 +116,7 @@ void conn_accepted(struct iscsi_part *p, int fd)
 	c->lg = login_new(c);
 	if (!c->lg) {
 		log_warn("iscsi: no memory for a login from %s", c->peer);
-		close(fd);
+		io_close(p->reactor, fd);
 		free(c);
 		return;
 	}

@@ -138,8 +138,7 @@ static void listener_end(struct listener *l)
 	struct reactor *r = l->server->part[0].reactor;
 
 	timer_cancel(r, &l->again);
-	io_forget(r, l->fd);
-	close(l->fd);
+	io_close(r, l->fd);
 	reactor_post(l->server->ts->control, &l->stop, closed);
 }
 
