@@ -44,6 +44,11 @@ struct reactor {
 	struct bufpool *pool;
 	struct timer trim;
 	struct reactor_stats stats;
+	struct {
+		uint64_t batch, at; /* reactor_now(), and what the clock said since */
+		unsigned uses; /* left */
+	} recent;
+	struct trace_ring *trace; /* NULL: nothing is traced, or to be read */
 
 	unsigned id;
 	char name[16];

@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "base/log.h"
 #include "reactor/internal.h"
+#include "reactor/trace.h"
 
 /* Rounds of step 4: inline completions may queue more store work, within limits. */
 #define STORE_ROUNDS 4
@@ -372,6 +373,7 @@ void reactor_destroy(struct reactor *r)
 	offload_forget(r);
 	r->engine->fini(r);
 	timer_heap_fini(&r->timers);
+	trace_ring_destroy(r->trace);
 	bufpool_destroy(r->pool);
 	if (r->id < REACTORS_MAX)
 		atomic_fetch_sub_explicit(&data_reactors, 1, memory_order_relaxed);
