@@ -28,7 +28,7 @@
 	P(command__done, "completed", 5, "sid, lu, tag, opcode, status", \
 	  "the command's outcome is settled, by whatever road") \
 	P(command__answered, "answered", 3, "sid, tag, status", \
-	  "the transport has queued its status for sending, or dropped it because nobody wants it") \
+	  "the transport has queued its status for sending") \
 	P(connection__sent, "sent", 3, "connection, bytes, bytes still queued", \
 	  "the kernel has taken a batch of answers") \
 	P(connection__open, "open", 2, "connection, peer's address", \
@@ -70,6 +70,7 @@ extern const struct probe_row probe_rows[PROBE_COUNT];
 #define PROBE_NARGS_(a, b, c, d, e, f, n, ...) n
 
 #ifdef HAVE_SDT
+#define SDT_USE_VARIADIC
 #include <sys/sdt.h>
 #define PROBE_FIRE(name, ...) STAP_PROBEV(stgt, name, __VA_ARGS__)
 #else

@@ -4,6 +4,7 @@
 
 #include "cmdset/internal.h"
 #include "sam/guard.h"
+#include "sam/observe.h"
 
 enum verdict check_range(struct scsi_cmd *cmd, uint64_t lba, uint64_t blocks)
 {
@@ -62,6 +63,7 @@ static void store_ended(struct store_io *io)
 {
 	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
 
+	OBSERVE(cmd, store__done, io->err, cmd->lu->id, cmd->tag, (unsigned)io->verb, io->err);
 	if (changes_medium(io->verb))
 		cmd_write_end(cmd);
 	if (!cmd_release(cmd))
@@ -79,6 +81,8 @@ static void go(struct scsi_cmd *cmd)
 	if (changes_medium(cmd->io.verb) && !cmd_write_begin(cmd, go))
 		return;
 	cmd_hold(cmd);
+	OBSERVE(cmd, store__submit, (int)cmd->io.verb, cmd->lu->id, cmd->tag,
+		(unsigned)cmd->io.verb, cmd->io.offset, cmd->io.length);
 	store_submit(cmd->lu->store, &cmd->io);
 }
 

@@ -2,6 +2,7 @@
 #include "sam/it_nexus.h"
 
 #include "base/be.h"
+#include "sam/observe.h"
 #include "sam/scsi_cmd.h"
 #include "sam/target.h"
 #include "sam/taskset.h"
@@ -165,6 +166,9 @@ static void tell_transport(struct later *l)
 	}
 	if (n->state != NEXUS_DROPPING || n->ncmds)
 		return;
+	PROBE(nexus__end, n->id, n->tid);
+	if (trace_on())
+		nexus_trace(n, PROBE_nexus__end);
 	n->tops->nexus_drained(n);
 	leave_reactor(n);
 }
@@ -184,6 +188,9 @@ void nexus_start(struct it_nexus *n, void *session)
 {
 	n->state = NEXUS_LIVE;
 	n->session = session;
+	PROBE(nexus__start, n->id, n->tid, n->initiator, n->peer);
+	if (trace_on())
+		nexus_trace(n, PROBE_nexus__start);
 	if (n->close_at_start)
 		reactor_later(n->reactor, &n->drained, LATER_SEND);
 }

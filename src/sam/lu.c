@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "sam/latency.h"
 #include "sam/transaction.h"
 
 static void part_init(struct lu *lu, unsigned i)
@@ -12,6 +13,7 @@ static void part_init(struct lu *lu, unsigned i)
 
 	p->lu = lu;
 	p->reactor = lu->reactors[i];
+	p->latency = &lu->latency[i];
 	p->view = lu->view;
 	list_init(&p->itls);
 	list_init(&p->parked);
@@ -26,6 +28,11 @@ struct lu *lu_create(const char *name, const struct device_server *ds, struct st
 
 	if (!lu)
 		return NULL;
+	lu->latency = latency_create(nreactors);
+	if (!lu->latency) {
+		free(lu);
+		return NULL;
+	}
 	snprintf(lu->name, sizeof(lu->name), "%s", name);
 	lu->id = ++last_id;
 	lu->ds = ds;
@@ -54,6 +61,7 @@ void lu_destroy(struct lu *lu)
 	if (lu->ds->fini)
 		lu->ds->fini(lu);
 	pr_fini(&lu->pr);
+	latency_destroy(lu->latency, lu->nreactors);
 	free((void *)lu->view.ident);
 	free(lu);
 }

@@ -21,6 +21,7 @@
 #include "sam/verdict.h"
 
 struct itl;
+struct latency;
 struct lu;
 struct scsi_cmd;
 struct store;
@@ -79,6 +80,7 @@ struct lu_part {
 	struct lu_view view;
 	struct list itls; /* itl.part_link: attached nexuses of this reactor */
 	struct lu_stats stats;
+	struct latency *latency; /* see latency.h */
 	/* one message each way suffices: transactions run one at a time */
 	struct msg apply_msg, ack_msg;
 	unsigned undrained; /* what the current transaction still waits for: itls, writes */
@@ -124,6 +126,7 @@ struct lu {
 	unsigned unacked;
 
 	struct lu_part part[REACTORS_MAX]; /* by reactor id */
+	struct latency *latency; /* the parts' in one piece */
 
 	/* control's */
 	unsigned maps; /* lun_map entries that name it */

@@ -3,6 +3,7 @@
  * The way of a command from the transport to its handler: docs/life-of-a-command.md
  * steps 2 to 6.
  */
+#include "sam/observe.h"
 #include "sam/scsi_cmd.h"
 #include "sam/taskset.h"
 #include "sam/transport.h"
@@ -89,6 +90,8 @@ void cmd_submit(struct scsi_cmd *cmd)
 	cmd->op = op_find(cmd->lu->ds->ops, cmd->cdb, cmd->cdb_len, &bad_sa);
 	cmd->bad_sa = bad_sa;
 	count_submitted(cmd);
+	OBSERVE(cmd, command__received, 0, cmd->nexus->id, cmd->lu->id, cmd->tag, cmd->cdb[0],
+		cmd->expected);
 	v = refuse_early(cmd);
 	if (unlikely(v != V_GOOD)) {
 		cmd_complete(cmd, v);
@@ -149,8 +152,11 @@ void cmd_enable(struct scsi_cmd *cmd)
 {
 	enum verdict v = check_enabled(cmd);
 
-	if (likely(v == V_GOOD))
+	if (likely(v == V_GOOD)) {
+		OBSERVE(cmd, command__enabled, 0, cmd->nexus->id, cmd->lu->id, cmd->tag,
+			cmd->cdb[0], cmd->args.lba, cmd->args.length);
 		v = cmd->op->exec(cmd);
+	}
 	if (v != V_PENDING)
 		cmd_complete(cmd, v);
 }

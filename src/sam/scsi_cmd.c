@@ -3,7 +3,10 @@
 
 #include <string.h>
 
+#include "reactor/clock.h"
 #include "sam/guard.h"
+#include "sam/latency.h"
+#include "sam/observe.h"
 #include "sam/taskset.h"
 #include "sam/transport.h"
 
@@ -43,6 +46,7 @@ void cmd_init(struct scsi_cmd *cmd, struct it_nexus *n, const uint8_t lun[8], ui
 	cmd->nexus = n;
 	memcpy(cmd->lun, lun, sizeof(cmd->lun));
 	cmd->tag = tag;
+	cmd->since = reactor_now(n->reactor);
 	cmd->attr = attr;
 	cmd->read = cmd->write = false;
 	cmd->expected = 0;
@@ -106,6 +110,8 @@ static void account(struct scsi_cmd *cmd)
 		is->errs++;
 		count(&ls->errors);
 	}
+	latency_add(cmd->itl->part->latency, cmd->op,
+		    reactor_recent(cmd->nexus->reactor) - cmd->since);
 }
 
 static void itl_emptied(struct itl *itl)
@@ -132,6 +138,8 @@ void cmd_complete(struct scsi_cmd *cmd, enum verdict v)
 	}
 	set_residual(cmd);
 	account(cmd);
+	OBSERVE(cmd, command__done, (int)cmd->verdict, n->id, itl->lu->id, cmd->tag, cmd->cdb[0],
+		verdict_status(cmd->verdict));
 	if (in_task_set) {
 		taskset_leave(cmd);
 		hash_del(&cmd->by_tag);

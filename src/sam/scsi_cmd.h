@@ -55,6 +55,7 @@ struct scsi_cmd {
 	struct it_nexus *nexus;
 	uint8_t lun[8];
 	uint64_t tag;
+	uint64_t since; /* when its header was received: reactor_now() scale */
 	uint8_t attr; /* enum task_attr */
 	bool read, write; /* the transport's direction flags */
 	uint32_t expected; /* expected data transfer length, bytes */

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "sam/observe.h"
 #include "sam/scsi_cmd.h"
 #include "sam/target.h"
 
@@ -11,6 +12,9 @@ static void finish(struct tmf *t, enum tmf_response response)
 	struct it_nexus *n = t->nexus;
 
 	t->response = response;
+	PROBE(tmf__done, n->id, t->itl->lu->id, (unsigned)t->function, (unsigned)response);
+	if (trace_on())
+		tmf_trace(t, PROBE_tmf__done, (int)response);
 	t->done(t);
 	nexus_put(n);
 }
@@ -156,6 +160,9 @@ void tmf_submit(struct tmf *t)
 {
 	nexus_get(t->nexus);
 	t->itl = nexus_route(t->nexus, t->lun);
+	PROBE(tmf__start, t->nexus->id, t->itl->lu->id, (unsigned)t->function, t->ref_tag);
+	if (trace_on())
+		tmf_trace(t, PROBE_tmf__start, 0);
 	if (t->nexus->state != NEXUS_LIVE) {
 		finish(t, TMF_REJECTED);
 		return;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/log.h"
+#include "transport/iscsi/observe.h"
 #include "transport/iscsi/request.h"
 #include "transport/iscsi/session.h"
 
@@ -67,6 +68,7 @@ void conn_close(struct iscsi_conn *c, const char *why)
 		log_info("iscsi: %s at %s: connection closed: %s", conn_name(c), c->peer, why);
 	else
 		log_debug("iscsi: %s at %s: connection ended", conn_name(c), c->peer);
+	OBSERVE_CONN(c, connection__close, 0, 0, c->peer, why);
 	c->state = CONN_CLOSING;
 	later_cancel(&c->rx.more);
 	later_cancel(&c->tx.later);

@@ -15,6 +15,7 @@
 
 #include "base/log.h"
 #include "transport/iscsi/keys.h"
+#include "transport/iscsi/observe.h"
 #include "transport/iscsi/request.h"
 #include "transport/iscsi/session.h"
 
@@ -124,6 +125,7 @@ void conn_accepted(struct iscsi_part *p, int fd)
 	part_count(p, connections, 1);
 	part_count(p, logins, 1);
 	c->heard = reactor_now(p->reactor);
+	OBSERVE_CONN(c, connection__open, 0, 0, c->peer);
 	conn_init(c);
 	conn_login_start(c);
 }
@@ -226,6 +228,7 @@ static void login_send(struct iscsi_conn *c)
 	if (!p)
 		return;
 	memcpy(p->bytes, bhs, BHS_LEN);
+	OBSERVE_CONN(c, login__response, bhs[36] << 8 | bhs[37], 0, c->peer, bhs[36] << 8 | bhs[37]);
 	if (c->session) /* the final response opens the window */
 		p->response.max_cmd_sn = be32_make(session_max_cmd_sn(c->session));
 	if (len)

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "sam/observe.h"
 #include "transport/iscsi/request.h"
 #include "transport/iscsi/session.h"
 
@@ -249,6 +250,16 @@ static unsigned encode_sense(const struct iscsi_task *t, uint8_t *out)
 	return cmd_sense(&t->cmd, out);
 }
 
+/* Its status is queued. A task that waited for the end of its data may outlive the nexus. */
+static void answered(const struct iscsi_task *t)
+{
+	const struct scsi_cmd *cmd = &t->cmd;
+
+	if (likely(t->session->nexus))
+		OBSERVE(cmd, command__answered, (int)cmd->verdict, cmd->nexus->id, cmd->tag,
+			verdict_status(cmd->verdict));
+}
+
 static void respond(struct iscsi_task *t, const uint8_t *sense, uint32_t sense_len)
 {
 	struct iscsi_conn *c = t->session->conn;
@@ -278,6 +289,7 @@ static void respond(struct iscsi_task *t, const uint8_t *sense, uint32_t sense_l
 	}
 	c->counters.rsp_pdus++;
 	tx_end(c, p, len);
+	answered(t);
 }
 
 /* The outcome is in t->cmd. */
@@ -294,6 +306,7 @@ static void end(struct iscsi_task *t)
 	if (likely(!t->owing))
 		uncount(t);
 	if (data_in_flush(t, verdict_status(t->cmd.verdict) == ST_GOOD)) {
+		answered(t);
 		task_free(t);
 		return;
 	}

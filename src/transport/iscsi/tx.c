@@ -3,6 +3,7 @@
 
 #include <errno.h>
 
+#include "transport/iscsi/observe.h"
 #include "transport/iscsi/session.h"
 
 #define PDU_OVERHEAD (BHS_LEN + 3 * DIGEST_LEN) /* header, its digest, padding, data digest */
@@ -208,6 +209,8 @@ static void sent(struct io_op *op, int res)
 	if (likely(res > 0)) {
 		c->tx.progress = reactor_now(c->part->reactor);
 		consume(c, (size_t)res);
+		OBSERVE_CONN(c, connection__sent, (int)min(c->tx.queued, (size_t)INT32_MAX),
+			     (uint32_t)res, res, c->tx.queued);
 	}
 	if (c->tx.queued)
 		tx_send(c);
