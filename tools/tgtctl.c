@@ -366,6 +366,28 @@ static int take_options(struct global *g, const struct ctl_option *own, json_t *
 
 /* ---- run ---------------------------------------------------------------------------------------- */
 
+/* The other pages of @first, added to it; NULL and @e: it is gone. */
+static json_t *fetch_pages(int fd, const char *method, json_t *first, struct client_error *e)
+{
+	json_t *recs = json_object_get(first, "records");
+	char cursor[64];
+
+	snprintf(cursor, sizeof(cursor), "%s", get_str(first, "cursor"));
+	while (*cursor) {
+		json_t *page = client_call(fd, method, json_pack("{s:s}", "cursor", cursor), e);
+
+		if (!page) {
+			json_decref(first);
+			return NULL;
+		}
+		json_array_extend(recs, json_object_get(page, "records"));
+		snprintf(cursor, sizeof(cursor), "%s", get_str(page, "cursor"));
+		json_decref(page);
+	}
+	json_object_del(first, "cursor");
+	return first;
+}
+
 static int call(const struct global *g, const struct command *c, const char *method, json_t *params)
 {
 	struct client_error ce;
@@ -380,6 +402,8 @@ static int call(const struct global *g, const struct command *c, const char *met
 				"%s", e.text);
 	}
 	result = client_call(fd, method, params, &ce);
+	if (result && c->paged)
+		result = fetch_pages(fd, method, result, &ce);
 	close(fd);
 	if (!result)
 		return complain(STATUS_ERROR, "%s", ce.text);

@@ -45,11 +45,21 @@ struct command {
 	bool password; /* needs one, from option, file, TGT_PASSWORD or standard input */
 	void (*show)(const json_t *result); /* NULL: nothing to say */
 	const char *summary, *example;
+	bool paged; /* the answer has records and a cursor: all pages are fetched */
 };
 
 extern const struct command commands[]; /* ends with a row without words */
 
 /* ---- tgtctl_show.c: tables for people ----------------------------------------------- */
+
+struct text {
+	char s[64];
+};
+struct text number(long long v);
+/* A row of @n strings. */
+void table_row(json_t *table, int n, ...);
+/* Print and free @table; its first row are the titles. */
+void table_print(json_t *table);
 
 void show_export(const json_t *r);
 void show_made_target(const json_t *r);
@@ -66,5 +76,11 @@ void show_tree(const json_t *r);
 void show_stat(const json_t *r);
 void show_system_state(const json_t *r);
 void show_json(const json_t *r);
+
+/* ---- tgtctl_trace.c ------------------------------------------------------------------ */
+
+void show_latencies(const json_t *luns);
+void show_trace_status(const json_t *r);
+void show_trace_dump(const json_t *r);
 
 #endif

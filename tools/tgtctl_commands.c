@@ -50,6 +50,17 @@ static const struct ctl_option account_bind_options[] = {
 	END,
 };
 
+static const struct ctl_option trace_start_options[] = {
+	{ "size", "size", 'i', "N", "records for each data reactor: 64 to 1048576 (default 16384)" },
+	{ "lun", "lun", 'i', "N", "only this logical unit number" },
+	{ "opcode", "opcode", 's', "NAME", "only this command: READ(10), 0x28 or 40" },
+	END,
+};
+static const struct ctl_option trace_dump_options[] = {
+	{ "count", "count", 'i', "N", "the newest N events: 1 to 65536 (default 1000)" },
+	END,
+};
+
 const struct command commands[] = {
 	{ "export", "export", { "PATH" }, { ARG_PATH | OPT }, export_options, false, show_export,
 	  "serve a file or block device: one command to a usable target",
@@ -122,7 +133,18 @@ const struct command commands[] = {
 	{ "ls", "target.list", { 0 }, { 0 }, NULL, false, show_tree,
 	  "targets, logical units and sessions at a glance", "tgtctl ls" },
 	{ "stat", "stat", { 0 }, { 0 }, NULL, false, show_stat,
-	  "live objects and counters", "tgtctl stat --json" },
+	  "live objects, counters, latencies", "tgtctl stat --json" },
+	{ "trace start", "trace.start", { "TARGET" }, { ARG_TARGET | OPT }, trace_start_options, false,
+	  show_trace_status, "record what happens to commands, in memory; without TARGET: to all",
+	  "tgtctl trace start\n  tgtctl trace start 1 --lun 1 --opcode 'WRITE(10)' --size 100000" },
+	{ "trace stop", "trace.stop", { 0 }, { 0 }, NULL, false, show_trace_status,
+	  "record no more; what is recorded can still be dumped", "tgtctl trace stop" },
+	{ "trace dump", "trace.dump", { 0 }, { 0 }, trace_dump_options, false, show_trace_dump,
+	  "print what is recorded, oldest first", "tgtctl trace dump --count 100", true },
+	{ "trace status", "trace.status", { 0 }, { 0 }, NULL, false, show_trace_status,
+	  "is a trace recorded, and how much of it is there", "tgtctl trace status" },
+	{ "trace clear", "trace.clear", { 0 }, { 0 }, NULL, false, show_trace_status,
+	  "end the trace and give its memory back", "tgtctl trace clear" },
 	{ "system", "system.show", { 0 }, { 0 }, NULL, false, show_system_state,
 	  "version, state, engine, store types", "tgtctl system" },
 	{ "log", "system.update", { "LEVEL" }, { ARG_LEVEL }, NULL, false, NULL,

@@ -11,8 +11,7 @@
 
 /* ---- tables -------------------------------------------------------------------------- */
 
-/* A row of @n strings. */
-static void add_row(json_t *table, int n, ...)
+void table_row(json_t *table, int n, ...)
 {
 	json_t *row = json_array();
 	va_list ap;
@@ -31,8 +30,7 @@ static const char *cell(const json_t *row, size_t i)
 	return s ? s : "";
 }
 
-/* Print and free @table; its first row are the titles. */
-static void print_table(json_t *table)
+void table_print(json_t *table)
 {
 	size_t width[COLUMNS_MAX] = { 0 }, r, i, n = json_array_size(json_array_get(table, 0));
 	const json_t *row;
@@ -49,11 +47,7 @@ static void print_table(json_t *table)
 	json_decref(table);
 }
 
-struct text {
-	char s[64];
-};
-
-static struct text number(long long v)
+struct text number(long long v)
 {
 	struct text t;
 
@@ -125,12 +119,13 @@ void show_target_list(const json_t *r)
 	const json_t *t;
 	size_t i;
 
-	add_row(table, 5, "TID", "STATE", "LUNS", "SESSIONS", "NAME");
+	table_row(table, 5, "TID", "STATE", "LUNS", "SESSIONS", "NAME");
 	json_array_foreach(r, i, t)
-		add_row(table, 5, INT(t, "tid"), get_str(t, "state"),
-			number((long long)json_array_size(get(t, "luns"))).s,
-			number((long long)json_array_size(get(t, "nexuses"))).s, get_str(t, "name"));
-	print_table(table);
+		table_row(table, 5, INT(t, "tid"), get_str(t, "state"),
+			  number((long long)json_array_size(get(t, "luns"))).s,
+			  number((long long)json_array_size(get(t, "nexuses"))).s,
+			  get_str(t, "name"));
+	table_print(table);
 }
 
 void show_lun_list(const json_t *r)
@@ -139,7 +134,8 @@ void show_lun_list(const json_t *r)
 	const json_t *t, *l;
 	size_t i, j;
 
-	add_row(table, 9, "TID", "LUN", "TYPE", "SIZE", "BLOCK", "STATE", "FLAGS", "STORE", "PATH");
+	table_row(table, 9, "TID", "LUN", "TYPE", "SIZE", "BLOCK", "STATE", "FLAGS", "STORE",
+		  "PATH");
 	json_array_foreach(r, i, t) {
 		json_array_foreach(get(t, "luns"), j, l) {
 			char flags[64];
@@ -149,12 +145,12 @@ void show_lun_list(const json_t *r)
 				 get_bool(l, "thin") ? ",thin" : "",
 				 get_bool(l, "removable") ? ",removable" : "",
 				 get_bool(l, "failed") ? ",FAILED" : "");
-			add_row(table, 9, INT(t, "tid"), INT(l, "lun"), get_str(l, "type"),
-				BYTES(l, "size"), INT(l, "block_size"), get_str(l, "state"), flags,
-				get_str(l, "bstype"), path_of(l));
+			table_row(table, 9, INT(t, "tid"), INT(l, "lun"), get_str(l, "type"),
+				  BYTES(l, "size"), INT(l, "block_size"), get_str(l, "state"),
+				  flags, get_str(l, "bstype"), path_of(l));
 		}
 	}
-	print_table(table);
+	table_print(table);
 }
 
 static void acl_rows(json_t *table, const json_t *t)
@@ -163,9 +159,9 @@ static void acl_rows(json_t *table, const json_t *t)
 	size_t i;
 
 	json_array_foreach(get(acls, "addresses"), i, a)
-		add_row(table, 3, INT(t, "tid"), "address", json_string_value(a));
+		table_row(table, 3, INT(t, "tid"), "address", json_string_value(a));
 	json_array_foreach(get(acls, "names"), i, a)
-		add_row(table, 3, INT(t, "tid"), "name", json_string_value(a));
+		table_row(table, 3, INT(t, "tid"), "name", json_string_value(a));
 }
 
 void show_acl_list(const json_t *r)
@@ -174,10 +170,10 @@ void show_acl_list(const json_t *r)
 	const json_t *t;
 	size_t i;
 
-	add_row(table, 3, "TID", "BY", "RULE");
+	table_row(table, 3, "TID", "BY", "RULE");
 	json_array_foreach(r, i, t)
 		acl_rows(table, t);
-	print_table(table);
+	table_print(table);
 }
 
 void show_account_list(const json_t *r)
@@ -186,16 +182,16 @@ void show_account_list(const json_t *r)
 	const json_t *a, *b;
 	size_t i, j;
 
-	add_row(table, 3, "USER", "BOUND TO", "DIRECTION");
+	table_row(table, 3, "USER", "BOUND TO", "DIRECTION");
 	json_array_foreach(r, i, a) {
 		if (!json_array_size(get(a, "bindings")))
-			add_row(table, 3, get_str(a, "user"), "-", "-");
+			table_row(table, 3, get_str(a, "user"), "-", "-");
 		json_array_foreach(get(a, "bindings"), j, b)
-			add_row(table, 3, get_str(a, "user"),
-				get(b, "tid") ? INT(b, "tid") : "discovery",
-				get_bool(b, "outgoing") ? "outgoing" : "incoming");
+			table_row(table, 3, get_str(a, "user"),
+				  get(b, "tid") ? INT(b, "tid") : "discovery",
+				  get_bool(b, "outgoing") ? "outgoing" : "incoming");
 	}
-	print_table(table);
+	table_print(table);
 }
 
 void show_session_list(const json_t *r)
@@ -204,14 +200,14 @@ void show_session_list(const json_t *r)
 	const json_t *s, *c;
 	size_t i;
 
-	add_row(table, 7, "TID", "SID", "ADDRESS", "CID", "COMMANDS", "REACTOR", "INITIATOR");
+	table_row(table, 7, "TID", "SID", "ADDRESS", "CID", "COMMANDS", "REACTOR", "INITIATOR");
 	json_array_foreach(r, i, s) {
 		c = json_array_get(get(s, "connections"), 0);
-		add_row(table, 7, INT(s, "tid"), INT(s, "sid"), c ? get_str(c, "address") : "-",
-			c ? INT(c, "cid") : "-", c ? INT(c, "commands") : "-", INT(s, "reactor"),
-			get_str(s, "initiator"));
+		table_row(table, 7, INT(s, "tid"), INT(s, "sid"), c ? get_str(c, "address") : "-",
+			  c ? INT(c, "cid") : "-", c ? INT(c, "commands") : "-", INT(s, "reactor"),
+			  get_str(s, "initiator"));
 	}
-	print_table(table);
+	table_print(table);
 }
 
 void show_portal_list(const json_t *r)
@@ -230,10 +226,10 @@ void show_target_settings(const json_t *r)
 	json_t *table = json_array(), *v;
 	const char *name;
 
-	add_row(table, 2, "SETTING", "VALUE");
+	table_row(table, 2, "SETTING", "VALUE");
 	json_object_foreach((json_t *)r, name, v)
-		add_row(table, 2, name, json_string_value(v));
-	print_table(table);
+		table_row(table, 2, name, json_string_value(v));
+	table_print(table);
 }
 
 void show_target_details(const json_t *r)
@@ -285,13 +281,13 @@ static void show_unit_counters(const json_t *luns)
 	const json_t *l;
 	size_t i;
 
-	add_row(table, 9, "TID", "LUN", "READS", "READ", "WRITES", "WRITTEN", "ERRORS", "IN FLIGHT",
-		"STORE");
+	table_row(table, 9, "TID", "LUN", "READS", "READ", "WRITES", "WRITTEN", "ERRORS",
+		  "IN FLIGHT", "STORE");
 	json_array_foreach(luns, i, l)
-		add_row(table, 9, INT(l, "tid"), INT(l, "lun"), INT(l, "read_cmds"),
-			BYTES(l, "read_bytes"), INT(l, "write_cmds"), BYTES(l, "write_bytes"),
-			INT(l, "errors"), INT(l, "inflight"), get_str(l, "store"));
-	print_table(table);
+		table_row(table, 9, INT(l, "tid"), INT(l, "lun"), INT(l, "read_cmds"),
+			  BYTES(l, "read_bytes"), INT(l, "write_cmds"), BYTES(l, "write_bytes"),
+			  INT(l, "errors"), INT(l, "inflight"), get_str(l, "store"));
+	table_print(table);
 }
 
 static void show_reactors(const json_t *reactors)
@@ -300,15 +296,45 @@ static void show_reactors(const json_t *reactors)
 	const json_t *x, *m;
 	size_t i;
 
-	add_row(table, 8, "REACTOR", "ENGINE", "TURNS", "WAITS", "RECEIVES", "SENDS", "MEMORY",
-		"CAP");
+	table_row(table, 10, "REACTOR", "ENGINE", "COMMANDS", "TURNS", "WAITS", "WAKE-UPS",
+		  "RECEIVES", "SENDS", "MEMORY", "CAP");
 	json_array_foreach(reactors, i, x) {
 		m = get(x, "memory");
-		add_row(table, 8, get_str(x, "name"), get_str(x, "engine"), INT(x, "turns"),
-			INT(x, "waits"), INT(x, "recvs"), INT(x, "sends"), BYTES(m, "slabs"),
-			BYTES(m, "cap"));
+		table_row(table, 10, get_str(x, "name"), get_str(x, "engine"), INT(x, "commands"),
+			  INT(x, "turns"), INT(x, "waits"), INT(x, "wakeups"), INT(x, "recvs"),
+			  INT(x, "sends"), BYTES(m, "slabs"), BYTES(m, "cap"));
 	}
-	print_table(table);
+	table_print(table);
+}
+
+static void show_reactor_calls(const json_t *reactors)
+{
+	json_t *table = json_array();
+	const json_t *x;
+	size_t i;
+
+	table_row(table, 11, "REACTOR", "SUBMITS", "READS", "WRITES", "SYNCS", "POLLS", "ACCEPTS",
+		  "OFFLOADS", "MESSAGES", "RINGS", "NO MEMORY");
+	json_array_foreach(reactors, i, x)
+		table_row(table, 11, get_str(x, "name"), INT(x, "submits"), INT(x, "file_reads"),
+			  INT(x, "file_writes"), INT(x, "file_syncs"), INT(x, "polls"),
+			  INT(x, "accepts"), INT(x, "offloads"), INT(x, "messages"),
+			  INT(x, "rings"), INT(get(x, "memory"), "fails"));
+	table_print(table);
+}
+
+static void show_offload(const char *name, const json_t *o)
+{
+	printf("%s threads: %lld, %lld busy, %lld jobs queued, %lld stuck\n", name,
+	       get_int(o, "threads"), get_int(o, "busy"), get_int(o, "queued"), get_int(o, "stuck"));
+}
+
+static void show_iscsi(const json_t *k)
+{
+	printf("iscsi: %lld connections accepted, %lld protocol errors, %lld digest errors, "
+	       "%lld refusals for memory\n",
+	       get_int(k, "accepted"), get_int(k, "protocol_errors"), get_int(k, "digest_errors"),
+	       get_int(k, "memory_refusals"));
 }
 
 void show_stat(const json_t *r)
@@ -323,7 +349,15 @@ void show_stat(const json_t *r)
 	       BYTES(live, "buffer_bytes"));
 	show_unit_counters(get(r, "luns"));
 	printf("\n");
+	show_latencies(get(r, "luns"));
+	printf("\n");
 	show_reactors(get(r, "reactors"));
+	printf("\n");
+	show_reactor_calls(get(r, "reactors"));
+	printf("\n");
+	show_iscsi(get(r, "iscsi"));
+	show_offload("io", get(get(r, "offload"), "io"));
+	show_offload("slow", get(get(r, "offload"), "slow"));
 }
 
 void show_system_state(const json_t *r)

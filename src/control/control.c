@@ -118,6 +118,21 @@ static const struct param export_params[] = {
 	{ "initiator_address", P_STRING, false, 1, 64, "who may log in; default ALL" },
 	END,
 };
+static const struct param trace_start_params[] = {
+	{ "size", P_INT, false, TRACE_RECORDS_MIN, TRACE_RECORDS_MAX,
+	  "records of 64 bytes for each data reactor; default 16384" },
+	PARAM_TARGET_OR_NAME,
+	PARAM_LUN(false),
+	{ "opcode", P_STRING, false, 1, 64,
+	  "only this command: an opcode (40, 0x28) or a name (READ(10))" },
+	END,
+};
+static const struct param trace_dump_params[] = {
+	{ "count", P_INT, false, 1, TRACE_DUMP_MAX,
+	  "the newest so many, over all reactors; default 1000" },
+	{ "cursor", P_STRING, false, 1, 64, "the page after the one that said so" },
+	END,
+};
 static const struct param system_update_params[] = {
 	{ "name", P_STRING, true, 1, 64, "State (ready, offline), debug (on, off) or log_level" },
 	{ "value", P_STRING, true, 0, 64, "its value" },
@@ -159,6 +174,14 @@ const struct verb control_verbs[] = {
 	{ "portal.remove", "stop listening at an address", portal_params, verb_portal_remove },
 	{ "portal.list", "portals, newest first", NULL, verb_portal_list },
 	{ "stat", "live objects, counters of logical units and reactors", NULL, verb_stat },
+	{ "trace.start", "record what happens, in a ring of each data reactor", trace_start_params,
+	  verb_trace_start },
+	{ "trace.stop", "record no more; what is recorded is kept", NULL, verb_trace_stop },
+	{ "trace.clear", "record no more, and forget what is recorded", NULL, verb_trace_clear },
+	{ "trace.status", "whether it records, how much is held, which events there are", NULL,
+	  verb_trace_status },
+	{ "trace.dump", "what is recorded, oldest first, in pages: pass the cursor for the next",
+	  trace_dump_params, verb_trace_dump },
 	{ "system.show", "version, state, store types, portals", NULL, verb_system_show },
 	{ "system.update", "change the daemon's state or log level", system_update_params,
 	  verb_system_update },
@@ -184,5 +207,6 @@ int control_init(struct control *c, struct err *e)
 
 void control_fini(struct control *c)
 {
+	trace_forget(c);
 	targets_fini(&c->ts);
 }

@@ -15,9 +15,11 @@
 #include "base/list.h"
 #include "control/verb.h"
 #include "reactor/reactor.h"
+#include "reactor/trace.h"
 #include "sam/target.h"
 
 struct iscsi_server;
+struct trace_dump;
 
 struct control {
 	struct reactor *self;
@@ -32,6 +34,13 @@ struct control {
 	uint64_t cut_at; /* when it stops being polite, reactor_now() scale */
 	void (*cleared)(struct control *c);
 	uint64_t started; /* reactor_now() scale */
+	struct {
+		bool on, exists; /* reactors record; there are rings, perhaps stopped */
+		unsigned size; /* records of each ring */
+		struct trace_filter filter;
+		struct trace_dump *dump; /* the last one, until it has been read; NULL: none */
+		uint64_t dumps;
+	} trace;
 	/* set by main: begin the end of the daemon */
 	void (*shutdown)(struct control *c);
 };
@@ -96,9 +105,18 @@ void verb_portal_remove(struct call *c);
 void verb_portal_list(struct call *c);
 /* export.c */
 void verb_export(struct call *c);
-/* system.c */
+/* trace.c */
+void verb_trace_start(struct call *c);
+void verb_trace_stop(struct call *c);
+void verb_trace_clear(struct call *c);
+void verb_trace_status(struct call *c);
+void verb_trace_dump(struct call *c);
+void trace_forget(struct control *c); /* the last dump */
+#define TRACE_DUMP_MAX 65536 /* records */
+/* stat.c */
 void verb_stat(struct call *c);
 void verb_lun_stat(struct call *c);
+/* system.c */
 void verb_system_show(struct call *c);
 void verb_system_update(struct call *c);
 void verb_system_shutdown(struct call *c);

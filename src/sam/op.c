@@ -12,6 +12,7 @@
 #define CONTROL_NACA 0x04 /* the one bit of CONTROL that is evaluated: refused */
 
 static unsigned rows_built;
+static const struct op *by_index[OP_ROWS_MAX];
 
 /* ---- lookup ------------------------------------------------------------------- */
 
@@ -60,6 +61,11 @@ const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned
 const struct op *op_lookup(const struct op_index *ix, uint8_t opcode, int sa)
 {
 	return scan(ix, opcode, sa);
+}
+
+const struct op *op_row(unsigned index)
+{
+	return index < OP_ROWS_MAX ? by_index[index] : NULL;
 }
 
 int op_has_sa(const struct op_index *ix, uint8_t opcode)
@@ -182,7 +188,10 @@ static int build_row(struct op_index *ix, struct op *op, const struct op *prev)
 	ix->count[op->opcode]++;
 	if (!op->index)
 		op->index = ++rows_built;
-	return op->index < OP_ROWS_MAX ? 0 : -EINVAL;
+	if (op->index >= OP_ROWS_MAX)
+		return -EINVAL;
+	by_index[op->index] = op;
+	return 0;
 }
 
 int op_index_build(struct op_index *ix, const struct op_table *const *tables,

@@ -132,6 +132,9 @@ const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned
 /* The row for opcode and service action (OP_NO_SA: none), NULL if there is none. */
 const struct op *op_lookup(const struct op_index *ix, uint8_t opcode, int sa);
 
+/* The row with this op.index, from 1; NULL if there is none. */
+const struct op *op_row(unsigned index);
+
 /* True if the opcode has service actions. */
 int op_has_sa(const struct op_index *ix, uint8_t opcode);
 

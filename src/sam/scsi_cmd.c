@@ -37,6 +37,11 @@ uint64_t cmd_live_count(void)
 	return n;
 }
 
+uint64_t cmd_ended_count(unsigned id)
+{
+	return __atomic_load_n(&live[id].ended, __ATOMIC_RELAXED);
+}
+
 void cmd_init(struct scsi_cmd *cmd, struct it_nexus *n, const uint8_t lun[8], uint64_t tag,
 	      uint8_t attr, const uint8_t *cdb, unsigned cdb_len)
 {

@@ -214,5 +214,7 @@ struct scsi_cmd *nexus_find_cmd(struct it_nexus *n, const struct itl *itl, uint6
 
 /* Live commands of the daemon, for leak checks. Any thread. */
 uint64_t cmd_live_count(void);
+/* Commands that have ended on the reactor with this id. Any thread. */
+uint64_t cmd_ended_count(unsigned id);
 
 #endif
