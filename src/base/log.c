@@ -21,6 +21,8 @@ static const struct {
 	[LOG_LEVEL_DEBUG] = { "debug", LOG_DEBUG },
 };
 
+static void (*handler)(enum log_level level, const char *text);
+
 void log_open(enum log_sink to)
 {
 	sink = to;
@@ -36,6 +38,11 @@ void log_set_level(enum log_level level)
 enum log_level log_get_level(void)
 {
 	return (enum log_level)atomic_load_explicit(&max_level, memory_order_relaxed);
+}
+
+void log_to(void (*fn)(enum log_level level, const char *text))
+{
+	handler = fn;
 }
 
 static uint64_t now_ns(void)
@@ -100,14 +107,18 @@ static void emit(enum log_level level, const char *text)
 void log_at(struct log_site *site, enum log_level level, const char *fmt, ...)
 {
 	char text[1024];
-	uint32_t dropped;
+	uint32_t dropped = 0;
 	va_list ap;
 
-	if (!site_admits(site, &dropped))
+	if (!handler && !site_admits(site, &dropped))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	if (handler) {
+		handler(level, text);
+		return;
+	}
 	if (dropped) {
 		char more[96];
 

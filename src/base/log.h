@@ -30,6 +30,8 @@ struct log_site {
 
 /* Set where lines go. Call before threads start. */
 void log_open(enum log_sink sink);
+/* Give every line to @fn instead, without limit of rate. For tests. Call before threads start. */
+void log_to(void (*fn)(enum log_level level, const char *text));
 /* Set what is logged: lines above @level are not made. Any thread. */
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
