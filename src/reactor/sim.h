@@ -106,6 +106,7 @@ struct sim_file;
 /* @size bytes of zeroes, all stable. */
 struct sim_file *sim_file_create(uint64_t size);
 void sim_file_free(struct sim_file *f);
+uint64_t sim_file_size(const struct sim_file *f);
 /* A descriptor for the engines; it is closed with sim_file_close(). */
 int sim_file_open(struct sim_file *f);
 void sim_file_close(int fd);

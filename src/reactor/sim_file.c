@@ -283,6 +283,11 @@ void sim_file_free(struct sim_file *f)
 	free(f);
 }
 
+uint64_t sim_file_size(const struct sim_file *f)
+{
+	return f->size;
+}
+
 int sim_file_open(struct sim_file *f)
 {
 	struct sim_fd *d = sim_alloc(sizeof(*d));
