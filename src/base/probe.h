@@ -23,7 +23,7 @@
 	  "the task set lets it run, every check is passed, its handler begins") \
 	P(store__submit, "submit", 5, "lu, tag, verb, offset, length", \
 	  "a request of the command goes to the store") \
-	P(store__done, "done", 4, "lu, tag, verb, errno", \
+	P(store__done, "done", 4, "lu, tag, verb, 0 or -errno", \
 	  "the store has completed it") \
 	P(command__done, "completed", 5, "sid, lu, tag, opcode, status", \
 	  "the command's outcome is settled, by whatever road") \
@@ -72,8 +72,10 @@ extern const struct probe_row probe_rows[PROBE_COUNT];
 #ifdef HAVE_SDT
 #define SDT_USE_VARIADIC
 #include <sys/sdt.h>
+#define PROBES_BUILT 1
 #define PROBE_FIRE(name, ...) STAP_PROBEV(stgt, name, __VA_ARGS__)
 #else
+#define PROBES_BUILT 0
 #define PROBE_FIRE(name, ...) ((void)0)
 #endif
 

@@ -123,10 +123,11 @@ static void reply_status(struct job *j)
 	const char *state = c->trace.on ? "on" : c->trace.exists ? "stopped" : "off";
 
 	call_reply(j->call,
-		   json_pack("{s:s,s:i,s:o,s:o,s:o}", "state", state, "size",
+		   json_pack("{s:s,s:i,s:o,s:o,s:o,s:b}", "state", state, "size",
 			     c->trace.exists ? (int)c->trace.size : 0, "filter",
 			     c->trace.exists ? trace_filter_json(&c->trace.filter) : json_null(),
-			     "reactors", counts_json(j), "events", trace_events_json()));
+			     "reactors", counts_json(j), "events", trace_events_json(), "usdt",
+			     PROBES_BUILT));
 }
 
 void verb_trace_status(struct call *call)

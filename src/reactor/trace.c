@@ -88,6 +88,8 @@ void trace_add(struct reactor *r, struct trace_rec *rec)
 	if (!ring || !ring->on || !wanted(&ring->filter, rec))
 		return;
 	rec->at = reactor_clock(r);
+	if (rec->took)
+		rec->took = rec->at - rec->took;
 	rec->reactor = (uint8_t)r->id;
 	ring->recs[ring->next] = *rec;
 	if (++ring->next == ring->size)

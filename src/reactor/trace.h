@@ -26,7 +26,7 @@ struct trace_rec {
 	uint64_t sid; /* the I_T nexus; 0: none */
 	uint64_t tag; /* of the command; referenced by the function; or the connection */
 	uint64_t where; /* LBA; or the offset in the store, bytes */
-	uint64_t took; /* ns since the command was received; 0: not a command's */
+	uint64_t took; /* in: when the command was received, 0: not a command's; recorded: ns since then */
 	uint32_t length; /* as where; bytes for connections and stores */
 	uint32_t lu, tid; /* 0: none */
 	int32_t code; /* verdict, errno, function, status: by the event */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sam/observe.h"
 
-#include "reactor/clock.h"
 #include "sam/scsi_cmd.h"
 #include "sam/tmf.h"
 
@@ -28,13 +27,12 @@ static struct trace_rec record(const struct it_nexus *n, const struct itl *itl, 
 
 void cmd_trace(const struct scsi_cmd *cmd, enum probe p, int code)
 {
-	struct reactor *r = cmd->nexus->reactor;
 	struct trace_rec rec = record(cmd->nexus, cmd->itl, p, code);
 
 	rec.tag = cmd->tag;
 	rec.opcode = cmd->cdb[0];
 	rec.op = cmd->op ? (uint16_t)cmd->op->index : 0;
-	rec.took = reactor_clock(r) - cmd->since;
+	rec.took = cmd->since;
 	if (p == PROBE_store__submit || p == PROBE_store__done) {
 		rec.where = cmd->io.offset;
 		rec.length = (uint32_t)min(cmd->io.length, (uint64_t)UINT32_MAX);
@@ -44,7 +42,7 @@ void cmd_trace(const struct scsi_cmd *cmd, enum probe p, int code)
 		rec.where = cmd->args.lba;
 		rec.length = cmd->args.length;
 	}
-	trace_add(r, &rec);
+	trace_add(cmd->nexus->reactor, &rec);
 }
 
 void tmf_trace(const struct tmf *t, enum probe p, int code)

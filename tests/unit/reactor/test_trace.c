@@ -175,6 +175,19 @@ static void a_filter_lets_through_what_has_all_it_asks_for(void **state)
 	}
 }
 
+static void what_a_command_took_is_told_by_the_time_of_the_record(void **state)
+{
+	struct trace_rec rec = { .took = reactor_clock(r) }, none = { 0 };
+	uint64_t since = rec.took;
+
+	start(64, (struct trace_filter)ANY);
+	trace_add(r, &rec);
+	trace_add(r, &none);
+	assert_int_equal(trace_copy(r, out, 2), 2);
+	assert_int_equal(out[0].took, out[0].at - since);
+	assert_int_equal(out[1].took, 0);
+}
+
 static void the_recent_time_never_goes_back_and_is_renewed(void **state)
 {
 	uint64_t first = reactor_recent(r), last = first, t = first;
@@ -198,6 +211,7 @@ int main(void)
 		T(a_new_start_forgets_the_old_ring),
 		T(only_reactors_with_a_ring_record),
 		T(a_filter_lets_through_what_has_all_it_asks_for),
+		T(what_a_command_took_is_told_by_the_time_of_the_record),
 		T(the_recent_time_never_goes_back_and_is_renewed),
 	};
 
