@@ -5,8 +5,9 @@ BUILD ?= build
 PREFIX ?= /usr/local
 DESTDIR ?=
 FUZZ_SECONDS ?= 300
+QUICK ?=
 
-.PHONY: all run test lint format fuzz install clean help
+.PHONY: all run test bench lint format fuzz install clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -24,6 +25,9 @@ run:
 
 test:
 	@tests/run $(TESTFLAGS)
+
+bench:
+	@tests/bench/run $(if $(filter-out 0,$(QUICK)),--quick) $(BENCHFLAGS)
 
 lint:
 	@tests/lint/run
@@ -49,6 +53,10 @@ help:
 	@echo '                 LISTEN=addr[:port]   where to listen (default 127.0.0.1:3260 or the next free port)'
 	@echo 'make test      install what the tests need, build three ways, run everything'
 	@echo '                 TESTFLAGS="--filter WORD --build plain"   a part of it (tests/run --help)'
+	@echo 'make bench     what it costs, against a floor and against tgt; rewrites docs/performance.md'
+	@echo '                 QUICK=1       a look while working, below two minutes; writes nothing'
+	@echo '                 SPDK=path     SPDK'\''s iscsi_tgt takes part'
+	@echo '                 BENCHFLAGS="--rows PATTERN --peers NAMES"   a part of it (tests/bench/run --help)'
 	@echo 'make lint      layers, words, format, static analysis, man pages'
 	@echo 'make format    put C sources into the project'\''s format'
 	@echo 'make fuzz      run the fuzzers longer (FUZZ_SECONDS=300 each)'

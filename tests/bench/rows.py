@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""What is measured, and what it has to come to: workloads and gates, as data."""
+
+import collections
+
+from stats import Gate
+
+Row = collections.namedtuple("Row", "name store rw bs qd sessions seq digests")
+
+SMALL = (  # name, rw, queue depth, sessions
+    ("read-4k-qd1", "read", 1, 1),
+    ("read-4k-qd32", "read", 32, 1),
+    ("read-4k-qd32x4", "read", 32, 4),
+    ("write-4k-qd32", "write", 32, 1),
+    ("mix-4k-qd32", "mix", 32, 1),
+)
+LARGE = tuple(("%s-%s" % (rw, size), rw, size) for size in ("64k", "256k", "1m") for rw in ("read", "write"))
+STORES = ("null", "mem", "file")
+
+
+def all_rows():
+    rows = []
+    for store in STORES:
+        for name, rw, qd, sessions in SMALL:
+            for digests in (False, True):  # next to each other: they are compared
+                full = "%s/%s%s" % (store, name, "+digests" if digests else "")
+                rows.append(Row(full, store, rw, "4k", qd, sessions, False, digests))
+        for name, rw, size in LARGE:
+            rows.append(Row("%s/%s" % (store, name), store, rw, size, 16, 1, True, False))
+    return rows
+
+
+# Rows that are not a peer's: what a thousand idle sessions cost, and what many large writes take of memory.
+SPECIAL = ("idle", "memory")
+
+QUICK_ROWS = ("null/read-4k-qd1", "null/read-4k-qd32", "null/read-4k-qd32+digests", "null/read-4k-qd32x4",
+              "file/read-4k-qd32", "file/write-4k-qd32", "file/read-256k", "file/write-256k")
+QUICK_PEERS = ("stgt", "floor", "tgt")
+
+TGT_FOURFOLD = ("*/*-4k-qd32*",)
+TGT_TWOFOLD = ("*/write-64k", "*/write-256k", "*/write-1m")
+LARGE_ROWS = tuple("%s/%s" % (store, name) for store in ("null", "file") for name, _, _ in LARGE)
+
+
+def _gate(name, rows, measure, gate, goal, peer="stgt", against="floor", better="low", unit="x", but=()):
+    return Gate(name, tuple(rows), measure, peer, against, gate, goal, better, unit, tuple(but))
+
+
+GATES = (
+    _gate("null, 4 KiB read QD32: CPU against the floor", ("null/read-4k-qd32", "null/read-4k-qd32x4"), "cpu", 1.4, 1.15),
+    _gate("null, 4 KiB read QD32: CPU against SPDK", ("null/read-4k-qd32", "null/read-4k-qd32x4"), "cpu", None, 1.0,
+          against="spdk"),
+    _gate("file, 4 KiB read QD32: CPU against pread", ("file/read-4k-qd32",), "cpu", 1.3, 1.1),
+    _gate("file, 4 KiB read QD32: below the pread floor", ("file/read-4k-qd32",), "cpu", None, 1.0),
+    _gate("file, 4 KiB write QD32: CPU against pwrite", ("file/write-4k-qd32",), "cpu", 1.4, 1.15),
+    _gate("64 KiB to 1 MiB: CPU against the floor", LARGE_ROWS, "cpu", 1.25, 1.05),
+    _gate("QD1, asleep: IOPS against the floor", ("*/read-4k-qd1",), "iops", 0.9, 0.97, better="high"),
+    _gate("QD1, --poll=50: IOPS against SPDK", ("*/read-4k-qd1",), "iops", None, 1.0, peer="stgt-poll", against="spdk",
+          better="high"),
+    _gate("both digests, 4 KiB: CPU on top", ("*/*-4k-qd32*+digests",), "extra", 0.6, 0.3, unit="us"),
+    _gate("4 KiB QD32 and mix: IOPS against tgt", TGT_FOURFOLD, "iops", 4.0, 6.0, against="tgt", better="high"),
+    _gate("64 KiB to 1 MiB writes: IOPS against tgt", TGT_TWOFOLD, "iops", 2.0, None, against="tgt", better="high"),
+    _gate("every other row: IOPS against tgt", ("*",), "iops", 1.0, None, against="tgt", better="high",
+          but=TGT_FOURFOLD + TGT_TWOFOLD),
+    _gate("every row: IOPS against the floor", ("*",), "iops", 0.8, 0.95, better="high"),
+    _gate("two reactors, four connections: CPU against one", ("*/read-4k-qd32x4",), "cpu", 1.15, 1.05, peer="stgt-2",
+          against="stgt"),
+    _gate("1,000 idle sessions: wake-ups of a reactor", ("idle",), "wakeups", 0.0, 0.0, unit="/s"),
+    _gate("256 x QD128 x 1 MiB writes: memory, cap 256 MiB", ("memory",), "resident_mib", 320, 288, unit="MiB"),
+    _gate("256 x QD128 x 1 MiB writes: commands failed", ("memory",), "failed", 0, 0, unit=""),
+    _gate("256 x QD128 x 1 MiB writes: sessions lost", ("memory",), "lost", 0, 0, unit=""),
+)
