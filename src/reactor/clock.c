@@ -11,7 +11,7 @@ uint64_t reactor_clock(struct reactor *r)
 
 uint64_t reactor_recent(struct reactor *r)
 {
-	uint64_t batch = reactor_now(r);
+	uint64_t batch = likely(r->in_turn) ? r->now : reactor_now(r);
 
 	if (r->recent.batch != batch || !r->recent.uses) {
 		r->recent.batch = batch;

@@ -54,7 +54,8 @@ void trace_ring_destroy(struct trace_ring *ring);
 
 /* ---- on the reactor's own thread ---- */
 
-extern unsigned trace_users; /* reactors that record; private */
+/* Reactors that record; private. Hidden: one load, in a library too. */
+extern unsigned trace_users __attribute__((visibility("hidden")));
 
 /* False almost always: ask before a record is made. */
 static inline bool trace_on(void)
