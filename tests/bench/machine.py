@@ -35,10 +35,12 @@ def filesystem(folder):
 
 def describe(folder):
     virtual = "hypervisor" in _read("/proc/cpuinfo")
-    return {"cpu": cpu_name(), "cores": os.cpu_count(), "virtual": virtual, "memory_gib": round(memory_bytes() / 2 ** 30),
-            "kernel": platform.release(), "filesystem": filesystem(os.path.realpath(folder))}
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "virtual": virtual,
+            "memory_gib": round(memory_bytes() / 2 ** 30), "kernel": platform.release(),
+            "filesystem": filesystem(os.path.realpath(folder))}
 
 
 def sentence(m):
     return "%s%s, %d cores, %d GiB, Linux %s, files on %s" % (
-        m["cpu"], " (virtual)" if m["virtual"] else "", m["cores"], m["memory_gib"], m["kernel"], m["filesystem"])
+        m["cpu"], " (virtual)" if m["virtual"] else "", m["cores"], m["memory_gib"], m["kernel"],
+        m["filesystem"])

@@ -57,10 +57,13 @@ class Bench:
                 say("filling the memory of " + name)
                 self.generate(peer, "mem", ["--rw", "write", "--bs", "1M", "--seq", "--qd", "8", "--seconds", "2"])
 
-    def take_down(self):
+    def end_generator(self):
         if self.current and self.current.poll() is None:
             self.current.kill()
             self.current.wait()
+
+    def take_down(self):
+        self.end_generator()
         ended = 0
         for peer in self.peers.values():
             peer.stop()
@@ -73,24 +76,20 @@ class Bench:
 
     def generate(self, peer, store, args):
         """One run of the generator; its result. Raises Trouble with what it said."""
-        if isinstance(peer, peers.Floor):
-            peer.select(store)
         name, lun = peer.luns[store]
+        peer.wake(store)
         command = [os.path.join(self.build, "tests/bench/bench-load"), peer.address(), name, "--lun", str(lun),
                    "--pid", str(peer.proc.pid), "--json", *args]
-        peer.wake()
         try:
             self.current = peers.spawn(command, self.generator_cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                        text=True)
-            seconds = SECONDS_MAX + self.options.seconds
-            out, err = self.current.communicate(timeout=seconds)
+            out, err = self.current.communicate(timeout=SECONDS_MAX + self.options.seconds)
         except subprocess.TimeoutExpired:
             raise Trouble("%s: the generator does not end" % peer.name) from None
         finally:
-            if self.current.poll() is None:
-                self.current.kill()
-                self.current.wait()
-            peer.rest()
+            self.end_generator()
+            if peer.proc.poll() is None:
+                peer.rest()
         if not out.startswith("{"):
             raise Trouble((err.strip().splitlines() or ["the generator says nothing"])[-1])
         result = json.loads(out)
@@ -200,7 +199,7 @@ class Measurement:
 
     def run_special(self, name):
         self.progress.note("measuring " + name)
-        peer = {"idle": peers.Stgt, "memory": Memory}[name](self.bench)
+        peer = {"idle": Idle, "memory": Memory}[name](self.bench)
         try:
             peer.start(["null"])
             self.special[name] = {"idle": self.idle, "memory": self.memory}[name](peer)
@@ -211,7 +210,7 @@ class Measurement:
     def idle(self, peer):
         """What a thousand sessions without work wake up. Threads by name: tgtd-N are reactors."""
         seconds = 3 if self.options.quick else 10
-        result = self.bench.generate(peer, "null", ["--idle", "--sessions", "1000", "--qd", "1", "--warmup", "2000",
+        result = self.bench.generate(peer, "null", ["--idle", "--sessions", "1000", "--qd", "1", "--warmup", "6000",
                                                     "--seconds", str(seconds)])
         reactors = [t for t in result["target_threads"] if t["name"].startswith("tgtd-")]
         others = [t for t in result["target_threads"] if not t["name"].startswith("tgtd-")]
@@ -240,6 +239,10 @@ class Measurement:
         return {"resident_mib": peak[0] / peers.MIB, "failed": statuses["check_condition"] + statuses["other"],
                 "lost": 256 - result["alive_sessions"], "done": result["done"], "full": statuses["task_set_full"],
                 "busy": statuses["busy"], "mb_per_s": result["mb_per_s"]}
+
+
+class Idle(peers.Stgt):
+    name = "stgt-idle"
 
 
 class Memory(peers.Stgt):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Who is measured: how each is started, told what to serve, put to rest and ended.
 
-Everything listens on loopback, on a free port; control sockets are in the run's own folder; what was started is ended, and
-nothing else. A child also dies with us (PR_SET_PDEATHSIG), however we end.
+Everything listens on loopback, on a free port; control sockets are in the run's own folder; what was started is ended,
+and nothing else. A child also dies with us (PR_SET_PDEATHSIG), however we end.
 """
 
 import ctypes
@@ -125,18 +125,21 @@ class Peer:
     def address(self):
         return "127.0.0.1:%d" % self.port
 
-    def wake(self):
+    def wake(self, store):
+        """A turn begins."""
         if self.spins:
             self.proc.send_signal(signal.SIGCONT)
 
     def rest(self):
+        """A turn is over."""
         if self.spins:
             self.proc.send_signal(signal.SIGSTOP)
 
     def stop(self):
         if self.proc is None or self.proc.poll() is not None:
             return
-        self.wake()
+        if self.spins:
+            self.proc.send_signal(signal.SIGCONT)
         self.proc.terminate()
         try:
             self.proc.wait(STOP_SECONDS)
@@ -167,14 +170,30 @@ class Stgt(Peer):
     def configure(self, stores):
         for store in stores:
             name = TARGET + store
-            args = ["--type", store, "--size", str(self.bench.size_of(store)), "--name", name]
-            if store == "file":
-                args = [self.bench.file, "--name", name]
-            self.tgtctl("export", *args)
             self.luns[store] = (name, 1)
+            if store != "file":
+                self.tgtctl("export", "--type", store, "--size", str(self.bench.size_of(store)), "--name", name)
+                continue
+            self.tgtctl("target", "create", name)
+            self.tgtctl("acl", "add", name, "ALL")
+        self.has_file = False
 
-    def stat(self):
-        return json.loads(self.tgtctl("--json", "stat"))
+    # A tgtd has its file to itself, so there is a LUN with it only while it is the turn of this one.
+    def wake(self, store):
+        if store == "file" and not self.has_file:
+            self.tgtctl("lun", "create", TARGET + store, self.bench.file, "--lun", "1")
+            self.has_file = True
+
+    def rest(self):
+        if self.has_file:
+            self.tgtctl("lun", "delete", TARGET + "file", "1")
+            self.has_file = False
+
+
+class StgtFree(Stgt):
+    name = "stgt-free"
+    what = "the same where the scheduler puts it, as tgt is"
+    pinned = False
 
 
 class StgtPoll(Stgt):
@@ -234,12 +253,9 @@ class Floor(Peer):
         self.ports[store] = int(words[1])
         self.luns[store] = (TARGET + store, 1)
 
-    def select(self, store):
+    def wake(self, store):
         self.proc, self.port = self.procs[store], self.ports[store]
-
-    def wake(self):
-        if self.spins:
-            self.proc.send_signal(signal.SIGCONT)
+        super().wake(store)
 
     def rest(self):
         for proc in self.procs.values():
@@ -354,15 +370,16 @@ class Spdk(Peer):
             self.luns[store] = (TARGET + store, 1)
 
 
-ALL = {kind.name: kind for kind in (Stgt, StgtPoll, StgtTwo, Other, Floor, FloorMmap, FloorSpin, Tgt, TgtPinned, Spdk)}
-DEFAULT = ("stgt", "stgt-poll", "stgt-2", "floor", "floor-mmap", "floor-spin", "tgt")
+KINDS = (Stgt, StgtFree, StgtPoll, StgtTwo, Other, Floor, FloorMmap, FloorSpin, Tgt, TgtPinned, Spdk)
+ALL = {kind.name: kind for kind in KINDS}
+DEFAULT = ("stgt", "stgt-free", "stgt-poll", "stgt-2", "floor", "floor-mmap", "floor-spin", "tgt")
 
 
 def takes_part(name, row):
     """Whether a peer is of interest in a row: variants only where their difference shows."""
     if row.store not in ALL[name].stores:
         return False
-    if name == "stgt-poll":
+    if name in ("stgt-poll", "stgt-free"):
         return row.qd == 1
     if name == "stgt-2":
         return row.sessions > 1

@@ -35,10 +35,11 @@ SPECIAL = ("idle", "memory")
 
 QUICK_ROWS = ("null/read-4k-qd1", "null/read-4k-qd32", "null/read-4k-qd32+digests", "null/read-4k-qd32x4",
               "file/read-4k-qd32", "file/write-4k-qd32", "file/read-256k", "file/write-256k")
-QUICK_PEERS = ("stgt", "floor", "tgt")
+QUICK_PEERS = ("stgt", "stgt-free", "floor", "tgt")
 
 TGT_FOURFOLD = ("*/*-4k-qd32*",)
 TGT_TWOFOLD = ("*/write-64k", "*/write-256k", "*/write-1m")
+QD1 = ("*/read-4k-qd1", "*/read-4k-qd1+digests")
 LARGE_ROWS = tuple("%s/%s" % (store, name) for store in ("null", "file") for name, _, _ in LARGE)
 
 
@@ -47,7 +48,8 @@ def _gate(name, rows, measure, gate, goal, peer="stgt", against="floor", better=
 
 
 GATES = (
-    _gate("null, 4 KiB read QD32: CPU against the floor", ("null/read-4k-qd32", "null/read-4k-qd32x4"), "cpu", 1.4, 1.15),
+    _gate("null, 4 KiB read QD32: CPU against the floor", ("null/read-4k-qd32", "null/read-4k-qd32x4"), "cpu", 1.4,
+          1.15),
     _gate("null, 4 KiB read QD32: CPU against SPDK", ("null/read-4k-qd32", "null/read-4k-qd32x4"), "cpu", None, 1.0,
           against="spdk"),
     _gate("file, 4 KiB read QD32: CPU against pread", ("file/read-4k-qd32",), "cpu", 1.3, 1.1),
@@ -61,7 +63,10 @@ GATES = (
     _gate("4 KiB QD32 and mix: IOPS against tgt", TGT_FOURFOLD, "iops", 4.0, 6.0, against="tgt", better="high"),
     _gate("64 KiB to 1 MiB writes: IOPS against tgt", TGT_TWOFOLD, "iops", 2.0, None, against="tgt", better="high"),
     _gate("every other row: IOPS against tgt", ("*",), "iops", 1.0, None, against="tgt", better="high",
-          but=TGT_FOURFOLD + TGT_TWOFOLD),
+          but=TGT_FOURFOLD + TGT_TWOFOLD + QD1),
+    # at queue depth 1 it decides which CPUs the two ends are on: the same rule for both
+    _gate("QD1: IOPS against tgt, both where the scheduler puts them", QD1, "iops", 1.0, None, peer="stgt-free",
+          against="tgt", better="high"),
     _gate("every row: IOPS against the floor", ("*",), "iops", 0.8, 0.95, better="high"),
     _gate("two reactors, four connections: CPU against one", ("*/read-4k-qd32x4",), "cpu", 1.15, 1.05, peer="stgt-2",
           against="stgt"),

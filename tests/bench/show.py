@@ -126,11 +126,11 @@ def gate_lines(gates, verdicts):
 def special_lines(special):
     if "idle" in special:
         s = special["idle"]
-        yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of a "
-               "CPU, %.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"],
+        yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of "
+               "a CPU, %.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"],
                                            s["resident_mib"]))
     if "memory" in special:
         s = special["memory"]
-        yield ("memory: %d writes of 1 MiB done (%.0f MB/s), %d TASK SET FULL, %d BUSY, %d failed, %d sessions lost, at "
-               "most %.0f MiB resident" % (s["done"], s["mb_per_s"], s["full"], s["busy"], s["failed"], s["lost"],
+        yield ("memory: %d writes of 1 MiB done (%.0f MB/s), %d TASK SET FULL, %d BUSY, %d failed, %d sessions lost, "
+               "at most %.0f MiB resident" % (s["done"], s["mb_per_s"], s["full"], s["busy"], s["failed"], s["lost"],
                                            s["resident_mib"]))

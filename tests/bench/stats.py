@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Figures out of runs, and verdicts out of figures. Knows nothing of processes.
 
-A run is what bench-load --json printed. A cell holds the runs of one row (workload) by one peer, by round: peers take turns,
-so that runs of one round stand for the same state of the machine, and ratios are made within rounds.
+A run is what bench-load --json printed. A cell holds the runs of one row (workload) by one peer, by round: peers take
+turns, so that runs of one round stand for the same state of the machine, and ratios are made within rounds.
 """
 
 import collections
