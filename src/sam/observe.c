@@ -4,9 +4,9 @@
 #include "sam/scsi_cmd.h"
 #include "sam/tmf.h"
 
-static uint16_t lun_of(const struct itl *itl)
+uint16_t itl_trace_number(const struct itl *itl)
 {
-	bool mapped = itl && itl != &itl->nexus->absent && itl != &itl->nexus->wlun;
+	bool mapped = itl != &itl->nexus->absent && itl != &itl->nexus->wlun;
 
 	return mapped ? (uint16_t)itl->lun : TRACE_NO_LUN;
 }
@@ -18,7 +18,7 @@ static struct trace_rec record(const struct it_nexus *n, const struct itl *itl, 
 		.event = (uint8_t)p,
 		.sid = n->id,
 		.tid = n->tid,
-		.lun = lun_of(itl),
+		.lun = itl ? itl_trace_number(itl) : TRACE_NO_LUN,
 		.lu = itl ? (uint32_t)itl->lu->id : 0,
 		.opcode = TRACE_NO_OPCODE,
 		.code = code,
@@ -47,8 +47,10 @@ void cmd_trace(const struct scsi_cmd *cmd, enum probe p, int code)
 
 void tmf_trace(const struct tmf *t, enum probe p, int code)
 {
-	struct trace_rec rec = record(t->nexus, t->itl, p, code);
+	struct trace_rec rec = record(t->nexus, NULL, p, code);
 
+	rec.lun = t->number;
+	rec.lu = (uint32_t)t->lu;
 	rec.tag = t->ref_tag;
 	rec.where = t->function;
 	trace_add(t->nexus->reactor, &rec);

@@ -12,7 +12,7 @@ static void finish(struct tmf *t, enum tmf_response response)
 	struct it_nexus *n = t->nexus;
 
 	t->response = response;
-	PROBE(tmf__done, n->id, t->itl->lu->id, (unsigned)t->function, (unsigned)response);
+	PROBE(tmf__done, n->id, t->lu, (unsigned)t->function, (unsigned)response);
 	if (trace_on())
 		tmf_trace(t, PROBE_tmf__done, (int)response);
 	t->done(t);
@@ -160,7 +160,9 @@ void tmf_submit(struct tmf *t)
 {
 	nexus_get(t->nexus);
 	t->itl = nexus_route(t->nexus, t->lun);
-	PROBE(tmf__start, t->nexus->id, t->itl->lu->id, (unsigned)t->function, t->ref_tag);
+	t->lu = t->itl->lu->id;
+	t->number = itl_trace_number(t->itl);
+	PROBE(tmf__start, t->nexus->id, t->lu, (unsigned)t->function, t->ref_tag);
 	if (trace_on())
 		tmf_trace(t, PROBE_tmf__start, 0);
 	if (t->nexus->state != NEXUS_LIVE) {

@@ -50,7 +50,9 @@ struct tmf {
 	/* the answer */
 	enum tmf_response response;
 	/* private */
-	struct itl *itl;
+	struct itl *itl; /* may go before the end of a function that is not about it */
+	uint64_t lu; /* its LU's id, and its number, for traces */
+	uint16_t number;
 	struct drain drain;
 	struct lu_tx tx;
 	struct msg msg;

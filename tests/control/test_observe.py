@@ -127,6 +127,28 @@ def logins_functions_and_ends_are_traced(lab):
 
 
 @test
+def an_answer_that_waits_for_owed_data_is_traced_when_it_goes_out(lab):
+    d = lab.start()
+    d.export(lab.image("1M"))
+    d.add_lun(lab.image("1M", "second.img"), 1, 2)
+    s = d.login(keys={"InitialR2T": "No", "FirstBurstLength": "65536"})
+    s.clear_unit_attention(2)
+    d.tgtctl("trace", "start")
+    itt = s.itt()
+    s.conn.send(pdu.scsi_command(struct.pack(">BBIBHB", 0x2A, 0, 1 << 20, 0, 8, 0), 2, itt, s.take_cmdsn(),
+                                 s.expstatsn, write=True, edtl=4096, final=False))
+    events = ["received", "enabled", "completed"]
+    wait_until("it is refused", lambda: [r["event"] for r in of_tag(dump(d), itt)] == events)
+    d.tgtctl("lun", "delete", "1", "2", "--force")
+    s.conn.send(pdu.data_out(itt, bytes(4096), lun=2, expstatsn=s.expstatsn))
+    assert s.finish(itt)[0].status == pdu.CHECK_CONDITION
+    life = of_tag(dump(d), itt)
+    assert [r["event"] for r in life] == events + ["answered"], life
+    assert life[3]["verdict"] == life[2]["verdict"] == "LBA_OUT_OF_RANGE" and "lun" not in life[3], life
+    s.logout()
+
+
+@test
 def while_no_trace_is_on_nothing_is_recorded(lab):
     d = lab.start()
     d.export(lab.image("1M"))

@@ -317,6 +317,7 @@ static void end(struct iscsi_task *t)
 		 */
 		t->sense_len = (uint8_t)encode_sense(t, t->sense);
 		t->ended = true;
+		t->cmd.itl = NULL; /* may go before the response */
 		data_out_release(t);
 		return;
 	}
