@@ -88,7 +88,7 @@ struct store_limits {
 	uint64_t size; /* bytes */
 	uint32_t block; /* offsets and lengths must be multiples: 512 and 4096 are usual, 1 = any */
 	uint32_t physical; /* bytes that the medium writes at once */
-	uint32_t mem_align; /* iov bases and lengths must be multiples; 1 = any */
+	uint32_t mem_align; /* iov bases and lengths must be multiples, at most the LU's block size; 1 = any */
 	uint32_t max_io; /* most bytes per READ or WRITE, 0: no limit; the core splits */
 	uint32_t optimal_io; /* 0: unknown */
 	uint64_t max_discard; /* bytes, 0: no limit */

@@ -264,7 +264,7 @@ static int check_size(const struct store_spec *spec, const struct store_limits *
 static int direct_limits(int fd, const struct store_spec *spec, bool blockdev,
 			 struct store_limits *l, struct err *e)
 {
-	uint32_t mem = DIRECT_ALIGN, off = blockdev ? l->block : DIRECT_ALIGN;
+	uint32_t off = blockdev ? l->block : DIRECT_ALIGN, mem = off;
 	struct statx sx;
 
 #ifdef STATX_DIOALIGN

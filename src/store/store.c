@@ -316,6 +316,7 @@ static void channel_open(struct msg *m)
 static int check_limits(struct store *s, const struct store_spec *spec, struct err *e)
 {
 	struct store_limits *l = &s->limits;
+	uint32_t unit;
 
 	if (!l->block)
 		l->block = 1;
@@ -335,12 +336,14 @@ static int check_limits(struct store *s, const struct store_spec *spec, struct e
 			       "size %u: give it %" PRIu64 " or use another block size",
 			       store_type(s), l->size, spec->block_size, up);
 	}
-	if (!is_pow2(l->block) || !is_pow2(l->mem_align) || l->block > spec->block_size ||
+	/* transfers of one block must be possible, in memory that is cut as the store asks */
+	unit = max(l->block, l->mem_align);
+	if (!is_pow2(l->block) || !is_pow2(l->mem_align) || unit > spec->block_size ||
 	    (l->max_io && l->max_io < l->block))
 		return err_set(e, -EINVAL,
-			       "store %s cannot serve blocks of %u bytes: its own "
-			       "have %u; use a block size of %u",
-			       store_type(s), spec->block_size, l->block, l->block);
+			       "store %s cannot serve blocks of %u bytes: it works in "
+			       "units of %u; use a block size of %u",
+			       store_type(s), spec->block_size, unit, unit);
 	return 0;
 }
 

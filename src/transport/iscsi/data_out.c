@@ -262,9 +262,12 @@ static void ready(struct iscsi_task *t)
 	uint32_t len = t->want_end - t->want_off, mem_align = t->cmd.lu->mem_align;
 	int n;
 
+	/* a parameter list, which no store sees, lies as it came */
+	if (len % mem_align)
+		mem_align = 1;
 	for (;;) {
 		n = sgl_slice(t->seg, t->nseg, t->want_off - t->seg_base, len, t->out, TASK_SEGS);
-		if (mem_align <= 1 || n <= 0 || sgl_aligned(t->out, (unsigned)n, mem_align))
+		if (mem_align == 1 || n <= 0 || sgl_aligned(t->out, (unsigned)n, mem_align))
 			break;
 		if (t->session->conn->rx.pl.task == t)
 			return; /* what is being received ends first, then all can move */

@@ -357,6 +357,27 @@ static void a_peer_that_never_reads_is_closed(void **state)
 	world_until(world_is_empty());
 }
 
+/* ---- memory that a store wants in its own way ------------------------------------------ */
+
+static void a_parameter_list_needs_no_alignment(void **state)
+{
+	uint8_t cdb[16] = { 0x42, [8] = 24 },
+		wire[BHS_LEN + 24] = { 0 }; /* UNMAP, one descriptor of no blocks */
+	const union pdu *r;
+	union pdu h;
+
+	(void)state;
+	world.lu->mem_align = 512;
+	h = peer_command(peer, cdb, 16, COMMAND_WRITE, 24, 24);
+	memcpy(wire, &h, BHS_LEN);
+	wire[BHS_LEN + 1] = 22;
+	wire[BHS_LEN + 3] = 16;
+	peer_send(peer, wire, sizeof(wire));
+	r = peer_pdu(peer, NULL, NULL);
+	assert_non_null(r);
+	assert_int_equal(r->basic.opcode, PDU_SCSI_RESPONSE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -370,6 +391,7 @@ int main(void)
 						down),
 		cmocka_unit_test_setup_teardown(a_write_waits_for_memory_before_its_r2t, up_tiny,
 						down),
+		cmocka_unit_test_setup_teardown(a_parameter_list_needs_no_alignment, up_epoll, down),
 		cmocka_unit_test_setup_teardown(an_idle_connection_holds_no_buffer, up_epoll, down),
 		cmocka_unit_test_setup_teardown(commands_wait_while_the_peer_reads_nothing,
 						up_epoll, down),

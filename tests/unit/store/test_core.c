@@ -608,6 +608,10 @@ static void limits_that_make_no_sense_are_refused(void **state)
 	fake.limits.block = 1024;
 	assert_int_equal(rig_open(g, &no_spec, &fake_any), -EINVAL);
 	assert_non_null(strstr(g->err.text, "use a block size of 1024"));
+	fake.limits.block = 512;
+	fake.limits.mem_align = 1024;
+	assert_int_equal(rig_open(g, &no_spec, &fake_any), -EINVAL);
+	assert_non_null(strstr(g->err.text, "use a block size of 1024"));
 	assert_int_equal(fake.closes, fake.opens);
 }
 
