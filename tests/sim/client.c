@@ -22,7 +22,7 @@ static uint64_t next_id;
 		} \
 	} while (0)
 
-/* ---- events --------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------- */
 
 static void look(void *arg);
 
@@ -87,7 +87,7 @@ static void look(void *arg)
 		client_end(c);
 }
 
-/* ---- clients ----------------------------------------------------------------------------- */
+/* ---- clients ---------------------------------------- */
 
 struct client *client_new(const struct client_opts *o)
 {
@@ -148,7 +148,7 @@ uint32_t client_new_itt(struct client *c)
 	return c->next_itt;
 }
 
-/* ---- a session begins -------------------------------------------------------------------- */
+/* ---- a session begins ---------------------------------------- */
 
 static void forget_session(struct client *c)
 {
@@ -188,7 +188,7 @@ void client_login(struct client *c, void (*done)(struct client *c, int status, v
 	client_pump(c);
 }
 
-/* ---- and ends ------------------------------------------------------------------------------- */
+/* ---- and ends ---------------------------------------- */
 
 void client_on_end(struct client *c, void (*fn)(struct client *c, void *arg), void *arg)
 {
@@ -266,7 +266,7 @@ void client_end(struct client *c)
 		c->on_end(c, c->on_end_arg);
 }
 
-/* ---- commands and functions ------------------------------------------------------------------- */
+/* ---- commands and functions ---------------------------------------- */
 
 void client_submit(struct client *c, struct client_cmd *cmd)
 {

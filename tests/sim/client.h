@@ -64,8 +64,8 @@ struct client_cmd {
 	uint8_t sense[252];
 	unsigned sense_len;
 	size_t got; /* data-in bytes that came, from the start of the buffer */
-	uint64_t sent,
-		answered; /* sim_moment() when the command was put on the wire (0: never), and when done is called */
+	/* sim_moment() when the command was put on the wire (0: never), and when done is called */
+	uint64_t sent, answered;
 	/* the client's own until done */
 	struct client *client;
 	struct list link;
@@ -114,7 +114,7 @@ struct client_opts {
 	const char *target; /* TargetName */
 	uint16_t port; /* ISID qualifier: clients of one name with one port are one initiator port */
 	bool digests; /* offer CRC32C for both, else None */
-	/* true: the client at times sends garbage that RFC 7143 allows (NOP-Outs, text requests, SNACK-free oddities) */
+	/* at times it sends what RFC 7143 allows and nobody needs: NOP-Outs, text requests */
 	bool chatty;
 };
 
@@ -147,12 +147,16 @@ void client_drop(struct client *c, bool reset);
  */
 void client_doom(struct client *c, size_t bytes);
 /*
- * Called when a session that client_login() has reported with 0 has ended for whatever reason, in state CLIENT_OUT, after
- * every command's and function's done. Those are called in state CLIENT_LEAVING.
+ * Called when a session that client_login() has reported with 0 has ended for whatever reason, in
+ * state CLIENT_OUT, after every command's and function's done. Those are called in state
+ * CLIENT_LEAVING.
  */
 void client_on_end(struct client *c, void (*fn)(struct client *c, void *arg), void *arg);
 
-/* State CLIENT_IN, which does not change within. It goes on the wire when CmdSN window and socket allow; in order of submission. */
+/*
+ * State CLIENT_IN, which does not change within. It goes on the wire when CmdSN window and
+ * socket allow; in order of submission.
+ */
 void client_submit(struct client *c, struct client_cmd *cmd);
 void client_manage(struct client *c, struct client_tmf *t);
 

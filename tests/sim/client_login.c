@@ -44,7 +44,7 @@ static const struct row {
 };
 /* clang-format on */
 
-/* ---- offers ------------------------------------------------------------------------------ */
+/* ---- offers ---------------------------------------- */
 
 __attribute__((format(printf, 2, 3))) static void say(struct client *c, const char *fmt, ...)
 {
@@ -134,7 +134,7 @@ static void offer_operational(struct client *c)
 	}
 }
 
-/* ---- requests ---------------------------------------------------------------------------------- */
+/* ---- requests ---------------------------------------- */
 
 static void put_login(struct client *c)
 {
@@ -185,7 +185,7 @@ void client_login_begin(struct client *c)
 	put_login(c);
 }
 
-/* ---- answers --------------------------------------------------------------------------------------- */
+/* ---- answers ---------------------------------------- */
 
 static uint32_t number(struct client *c, const char *name, const char *text)
 {
@@ -296,7 +296,7 @@ static void take_reply(struct client *c)
 	lg->reply_len = 0;
 }
 
-/* ---- the end of the login ------------------------------------------------------------------------------ */
+/* ---- the end of the login ---------------------------------------- */
 
 /* RFC 7143 13.14: without unsolicited data it has no meaning, else it is within MaxBurstLength. */
 static void check_first_burst(struct client *c)

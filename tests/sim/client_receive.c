@@ -9,7 +9,7 @@
 #define CHECK_CONDITION 0x02
 #define CLOSE_WAIT_NS (60 * NSEC_PER_SEC) /* for the target to close after a logout */
 
-/* ---- numbers ---------------------------------------------------------------------------- */
+/* ---- numbers ---------------------------------------- */
 
 void client_stat_sn(struct client *c, const union pdu *h)
 {
@@ -60,7 +60,7 @@ static struct client_cmd *command_of(struct client *c, const union pdu *h)
 		   h->basic.opcode, itt);
 }
 
-/* ---- the end of a command -------------------------------------------------------------------- */
+/* ---- the end of a command ---------------------------------------- */
 
 /*
  * RFC 7143 11.4.1, 11.4.5. What came of data-in must be what the residual says; a write
@@ -147,7 +147,7 @@ static void scsi_response(struct client *c, const union pdu *h, const uint8_t *d
 	client_finish(c, cmd, OUTCOME_ANSWERED);
 }
 
-/* ---- data-in -------------------------------------------------------------------------------- */
+/* ---- data-in ---------------------------------------- */
 
 static void check_data_in(struct client *c, const struct client_cmd *cmd, const union pdu *h,
 			  uint32_t len)
@@ -196,7 +196,7 @@ static void data_in(struct client *c, const union pdu *h, const uint8_t *data, u
 	client_finish(c, cmd, OUTCOME_ANSWERED);
 }
 
-/* ---- R2T ------------------------------------------------------------------------------------ */
+/* ---- R2T ---------------------------------------- */
 
 static unsigned outstanding(const struct client_cmd *cmd)
 {
@@ -242,7 +242,7 @@ static void r2t(struct client *c, const union pdu *h, uint32_t len)
 		list_add(&c->bursts, &cmd->burst_link);
 }
 
-/* ---- task management ----------------------------------------------------------------------- */
+/* ---- task management ---------------------------------------- */
 
 /* ITTs rise in the order on the wire. */
 static bool covers(const struct client_tmf *t, const struct client_cmd *cmd)
@@ -307,7 +307,7 @@ static void tmf_response(struct client *c, const union pdu *h)
 	client_tmf_finish(c, found, OUTCOME_ANSWERED);
 }
 
-/* ---- the others -------------------------------------------------------------------------------- */
+/* ---- the others ---------------------------------------- */
 
 /* The answer to one of our pings. */
 static void pong(struct client *c, const union pdu *h, const uint8_t *data, uint32_t len)
@@ -431,7 +431,7 @@ static void reject(struct client *c, const union pdu *h, const uint8_t *data, ui
 	client_cmd_again(c, cmd);
 }
 
-/* ---- PDUs ------------------------------------------------------------------------------------------ */
+/* ---- PDUs ---------------------------------------- */
 
 static void full_feature(struct client *c, const union pdu *h, const uint8_t *data, uint32_t len)
 {

@@ -5,7 +5,7 @@
 #include "base/bits.h"
 #include "client_wire.h"
 
-/* ---- a PDU into the queue, bytes out of it ------------------------------------------------ */
+/* ---- a PDU into the queue, bytes out of it ---------------------------------------- */
 
 bool client_idle_out(const struct client *c)
 {
@@ -62,7 +62,7 @@ static bool flush(struct client *c)
 	return c->out_at == c->out_len;
 }
 
-/* ---- commands --------------------------------------------------------------------------------- */
+/* ---- commands ---------------------------------------- */
 
 static bool window_open(const struct client *c)
 {
@@ -208,7 +208,7 @@ static bool put_request(struct client *c)
 	return cmd || t;
 }
 
-/* ---- data-out --------------------------------------------------------------------------------- */
+/* ---- data-out ---------------------------------------- */
 
 /*
  * One with data to send, by chance one of the first. Sequences of different tasks may be sent
@@ -277,7 +277,7 @@ static bool put_data(struct client *c)
 	return true;
 }
 
-/* ---- NOP, text, logout ------------------------------------------------------------------------ */
+/* ---- NOP, text, logout ---------------------------------------- */
 
 static bool put_nop_answer(struct client *c)
 {
@@ -406,7 +406,7 @@ static bool put_logout(struct client *c)
 	return true;
 }
 
-/* ---- what goes next ------------------------------------------------------------------------------- */
+/* ---- what goes next ---------------------------------------- */
 
 /* After a logout request: only what requests that were sent before still need (RFC 7143 11.14). */
 static bool put_next(struct client *c)
