@@ -75,7 +75,8 @@ def generated(o, measurement, names, verdicts, about):
     yield "### Figures"
     yield ""
     yield ("Each cell: I/O per second, microseconds of the target's CPU per I/O (medians). A ? marks cells without a "
-           "clean run; `rejected` counts runs that were disturbed, of all peers. `read-4k-qd32x4`: four connections.")
+           "clean run, a ! those with fewer than asked for; `rejected` counts runs that were disturbed, of all peers. "
+           "`read-4k-qd32x4`: four connections.")
     yield ""
     for store in ("null", "mem", "file"):
         if store in measurement.bench.stores:

@@ -81,7 +81,7 @@ static uint32_t eat_header(struct conn *c, const uint8_t *p, size_t n, int *err)
 		memcpy(c->header.bytes + c->header_have, p, took);
 	} else {
 		took = min_u32(all - c->header_have, (uint32_t)n);
-		memcpy(c->header_digest_bytes + c->header_have - BHS_LEN, p, took);
+		memcpy(c->header_digest_bytes + (c->header_have - BHS_LEN), p, took);
 	}
 	c->header_have += took;
 	if (c->header_have == all) {

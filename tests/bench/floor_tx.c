@@ -44,7 +44,7 @@ union pdu *tx_header(struct conn *c, uint8_t opcode, uint32_t itt, bool advance_
 
 int tx_pdu(struct conn *c, union pdu *h, uint8_t *data, uint32_t len)
 {
-	uint8_t *digests = h->bytes + BHS_LEN;
+	uint8_t *digests = (uint8_t *)h + BHS_LEN;
 	uint32_t padded = len + pdu_pad(len);
 
 	if (c->tail - c->head > SEGS - 4)

@@ -10,7 +10,10 @@
 
 #include "pattern.h"
 
+#define SLICE (NSEC / 5)
+
 atomic_int phase;
+atomic_uint workers_busy;
 uint8_t *write_data; /* what is written if nothing is verified */
 
 static struct session *sessions;
@@ -64,6 +67,7 @@ static void set_up(void)
 
 static void start_workers(void)
 {
+	atomic_store(&workers_busy, options.threads);
 	for (unsigned i = 0; i < options.threads && !options.idle; i++) {
 		int err = pthread_create(&workers[i].thread, NULL, worker_run, &workers[i]);
 
@@ -102,12 +106,18 @@ static void count_troubles(struct counts *c)
 	}
 }
 
-static void sleep_until(uint64_t ns)
+/* Earlier if there is no session left. */
+static void sleep_until(uint64_t deadline)
 {
-	struct timespec t = { (time_t)(ns / NSEC), (long)(ns % NSEC) };
+	uint64_t now = now_ns();
 
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
-		;
+	while (now < deadline && atomic_load(&workers_busy)) {
+		uint64_t ns = deadline - now < SLICE ? deadline - now : SLICE;
+		struct timespec t = { 0, (long)ns };
+
+		nanosleep(&t, NULL);
+		now = now_ns();
+	}
 }
 
 static void measure(struct result *r)

@@ -46,6 +46,7 @@ extern struct load_options options;
 
 enum phase { PHASE_WARM_UP, PHASE_MEASURE, PHASE_STOP };
 extern atomic_int phase;
+extern atomic_uint workers_busy;
 
 struct task {
 	uint64_t begun; /* ns */

@@ -177,7 +177,7 @@ class Measurement:
 
     def measure(self, row):
         names = self.taking_part(row)
-        self.cells[row.name] = {n: Cell() for n in names}
+        self.cells[row.name] = {n: Cell(self.rounds_of(row)) for n in names}
         for number in range(self.rounds_of(row)):
             if self.out_of_time() and number:
                 break

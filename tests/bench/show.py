@@ -21,7 +21,7 @@ def cell_text(cell):
         return "no"
     us = cell.value("target_cpu_us")
     return "%s %s%s" % (thousands(cell.value("iops")), "%.0f" % us if us >= 100 else "%.2f" % us,
-                        "?" if cell.doubtful else "")
+                        "?" if cell.doubtful else "!" if cell.short else "")
 
 
 def ratio_text(cells, peer, key):
@@ -41,6 +41,7 @@ def row_line(row, cells):
 
 
 def header():
+    """Marks: ? only disturbed runs, ! fewer clean runs than asked for, rej: runs rejected, of all peers."""
     line = "%-26s" % "IOPS, CPU us per I/O" + "".join("%16s" % p for p in SHOWN)
     return line + "%9s%9s%9s%5s" % ("us/floor", "IO/floor", "IO/tgt", "rej")
 
@@ -108,18 +109,18 @@ def limit_text(value, gate):
 
 
 def gate_lines(gates, verdicts):
-    yield "%-54s %12s %12s %12s  %-8s %s" % ("gate", "gate", "goal", "measured", "", "where it is worst")
+    yield "%-58s %12s %12s %12s  %-8s %s" % ("gate", "gate", "goal", "measured", "", "where it is worst")
     for gate in gates:
         verdict, worst = summary(gate, verdicts)
         sign = "<=" if gate.better == "low" else ">="
-        yield "%-54s %12s %12s %12s  %-8s %s" % (
+        yield "%-58s %12s %12s %12s  %-8s %s" % (
             gate.name, "-" if gate.gate is None else sign + limit_text(gate.gate, gate),
             "-" if gate.goal is None else sign + limit_text(gate.goal, gate),
             limit_text(worst.value, gate) if worst else "-", WORDS[verdict], worst.row if worst else "not measured")
         if verdict in ("fail", "doubt"):
             for v in verdicts:
                 if v.gate == gate and v.verdict in ("fail", "doubt") and v != worst:
-                    yield "    %-50s %12s %12s %12s  %-8s" % (v.row, "", "", limit_text(v.value, gate),
+                    yield "    %-54s %12s %12s %12s  %-8s" % (v.row, "", "", limit_text(v.value, gate),
                                                               WORDS[v.verdict])
 
 

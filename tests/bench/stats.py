@@ -29,7 +29,8 @@ def median(values):
 class Cell:
     """Runs of one peer in one row. rounds: {number: run}, clean ones only; dirty: runs that were rejected."""
 
-    def __init__(self):
+    def __init__(self, wanted=1):
+        self.wanted = wanted  # clean runs
         self.rounds = {}
         self.dirty = []
         self.trouble = None  # why there are no runs at all
@@ -45,14 +46,19 @@ class Cell:
         """No clean run: what figures there are come from dirty ones."""
         return not self.rounds and bool(self.dirty)
 
-    def values(self, key):
-        return [run[key] for run in (self.rounds.values() if self.rounds else self.dirty)]
+    @property
+    def short(self):
+        """Some clean runs, but fewer than wanted."""
+        return 0 < len(self.rounds) < self.wanted
+
+    def runs(self):
+        return list(self.rounds.values()) if self.rounds else self.dirty
 
     def value(self, key):
-        return median(self.values(key))
+        return median([run[key] for run in self.runs()])
 
     def latency(self, key):
-        return median([run["latency_us"][key] for run in (self.rounds.values() if self.rounds else self.dirty)])
+        return median([run["latency_us"][key] for run in self.runs()])
 
 
 def ratio(ours, theirs, key):

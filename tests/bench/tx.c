@@ -60,7 +60,7 @@ bool tx_has_room(const struct session *s)
 /* Queue the header @h and @len bytes (a multiple of four) of data. */
 static void push_pdu(struct session *s, union pdu *h, const uint8_t *data, uint32_t len)
 {
-	uint8_t *digest = h->bytes + BHS_LEN;
+	uint8_t *digest = (uint8_t *)h + BHS_LEN;
 
 	h->basic.data_len = be24_make(len);
 	h->request.exp_stat_sn = be32_make(s->exp_stat_sn);
@@ -71,7 +71,7 @@ static void push_pdu(struct session *s, union pdu *h, const uint8_t *data, uint3
 		return;
 	push(&s->tx, (void *)(uintptr_t)data, len);
 	if (s->data_digest) {
-		digest = h->bytes + s->tx.stride - DIGEST_LEN;
+		digest = (uint8_t *)h + s->tx.stride - DIGEST_LEN;
 		iscsi_digest_store(digest, iscsi_crc32c(data, len));
 		push(&s->tx, digest, DIGEST_LEN);
 	}

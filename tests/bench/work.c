@@ -172,6 +172,17 @@ static void lose_all(struct worker *w)
 			session_lose(w->session[i], "no answer for %u seconds", options.timeout);
 }
 
+/* The socket takes more again, and so does the ring of headers. */
+static int send_on(struct session *s)
+{
+	if (tx_flush(s))
+		return -1;
+	if (s->tx.blocked)
+		return 0;
+	issue(s, now_ns());
+	return tx_flush(s);
+}
+
 /* One connection needs no epoll: a blocking receive is the shortest way to sleep. */
 static void turn_single(struct session *s)
 {
@@ -182,7 +193,7 @@ static void turn_single(struct session *s)
 		return;
 	}
 	poll(&p, 1, TICK_MS);
-	if (p.revents & POLLOUT && tx_flush(s))
+	if (p.revents & POLLOUT && send_on(s))
 		return;
 	if (p.revents & (POLLIN | POLLHUP | POLLERR))
 		rx_once(s, MSG_DONTWAIT);
@@ -194,7 +205,7 @@ static void turn_spinning(struct worker *w)
 		struct session *s = w->session[i];
 
 		if (!s->lost && rx_once(s, MSG_DONTWAIT) == 0 && s->tx.blocked)
-			tx_flush(s);
+			send_on(s);
 	}
 }
 
@@ -211,7 +222,7 @@ static void one_event(int ep, const struct epoll_event *e)
 	struct session *s = e->data.ptr;
 	bool was_blocked = s->tx.blocked;
 
-	if (e->events & EPOLLOUT && tx_flush(s))
+	if (e->events & EPOLLOUT && send_on(s))
 		return;
 	if (e->events & (EPOLLIN | EPOLLHUP | EPOLLERR) && rx_once(s, MSG_DONTWAIT) < 0)
 		return;
@@ -289,6 +300,7 @@ void *worker_run(void *arg)
 	struct worker *w = arg;
 
 	loop(w, false);
+	atomic_fetch_sub(&workers_busy, 1);
 	if (!options.verify)
 		return NULL;
 	for (unsigned i = 0; i < w->nsessions; i++)
