@@ -471,10 +471,11 @@ static void full_feature(struct client *c, const union pdu *h, const uint8_t *da
 
 static void check_digest(struct client *c, const uint8_t *p, size_t len, const char *what)
 {
-	uint32_t is = iscsi_digest_load(p + len), should = iscsi_crc32c(p, len);
+	uint8_t digest[DIGEST_LEN];
 
-	if (is != should)
-		client_bad(c, "a %s digest is %08x, should be %08x", what, is, should);
+	client_digest(digest, p, len);
+	if (memcmp(digest, p + len, DIGEST_LEN))
+		client_bad(c, "a wrong %s digest", what);
 }
 
 /* A header that has come: the PDU's length on the wire. */

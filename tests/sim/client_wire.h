@@ -5,7 +5,6 @@
 
 #include "client.h"
 #include "reactor/timer.h"
-#include "transport/iscsi/digest.h"
 #include "transport/iscsi/pdu.h"
 
 #define LOGIN_DATA_MAX 8192u /* data of a login PDU, RFC 7143 13.12 */
@@ -141,6 +140,8 @@ void client_login_response(struct client *c, const union pdu *h, const uint8_t *
 /* client_send.c */
 /* Make @h with @len bytes of @data the PDU to send; there is none. */
 void client_put(struct client *c, union pdu *h, const void *data, uint32_t len);
+/* CRC32C as on the wire (RFC 7143 13.1). */
+void client_digest(uint8_t to[DIGEST_LEN], const uint8_t *data, size_t len);
 /* Send what can be sent now. */
 void client_pump(struct client *c);
 bool client_idle_out(const struct client *c);
