@@ -137,14 +137,10 @@ def judge_all(gates, cells, special=None):
 
 
 def summary(gate, verdicts):
-    """The gate as a whole: (verdict, the worst of its verdicts). fail before doubt before pass before goal."""
-    mine = [v for v in verdicts if v.gate == gate and v.value is not None]
-    if not mine:
-        return "none", None
+    """The gate as a whole: (verdict, the worst that has it). fail before doubt before pass before goal."""
     sign = 1 if gate.better == "low" else -1
-    worst = max(mine, key=lambda v: v.value * sign)
     for verdict in ("fail", "doubt", "miss", "pass", "goal"):
-        found = [v for v in mine if v.verdict == verdict]
+        found = [v for v in verdicts if v.gate == gate and v.verdict == verdict]
         if found:
-            return verdict, worst if verdict != "doubt" else max(found, key=lambda v: v.value * sign)
+            return verdict, max(found, key=lambda v: v.value * sign)
     return "none", None

@@ -311,10 +311,10 @@ def idle_sessions_are_counted_and_stay(lab):
 
 @test
 def little_memory_refuses_commands_and_loses_nobody(lab):
-    d = tgtd(lab, "--memory", "4M")
-    result = load(d.portal(), "--rw", "write", "--bs", "1M", "--qd", "64", "--sessions", "16", "--lun", str(d.lun),
+    d = tgtd(lab, "--memory", "64M")
+    result = load(d.portal(), "--rw", "write", "--bs", "1M", "--qd", "128", "--sessions", "64", "--lun", str(d.lun),
                   target=d.name)
-    assert result["alive_sessions"] == 16 and result["lost_sessions"] == 0, result
+    assert result["alive_sessions"] == 64 and result["lost_sessions"] == 0, result
     assert result["statuses"]["check_condition"] == 0 and result["statuses"]["other"] == 0, result
 
 
