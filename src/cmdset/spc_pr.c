@@ -196,7 +196,7 @@ static unsigned remove_matching(struct pr_out *o, uint64_t key, bool every,
 		if (itl && itl != o->tx->itl)
 			lu_tell(itl, UA_REG_PREEMPTED);
 		if (itl && itl != o->tx->itl && o->abort) {
-			lu_abort(itl, o->tx->itl);
+			lu_abort(itl);
 			itl->home.prevent = false; /* SPC-5: as if it had allowed removal */
 		}
 		pr_unregister(o->pr, reg);

@@ -19,6 +19,7 @@ void itl_init(struct itl *itl, struct it_nexus *n, struct lu *lu, uint64_t lun)
 	list_init(&itl->part_link);
 	list_init(&itl->home.link);
 	list_init(&itl->nexus_link);
+	list_init(&itl->leaving);
 	list_init(&itl->tasks.tasks);
 	list_init(&itl->drains);
 	list_init(&itl->tx_drain.link);
@@ -35,6 +36,7 @@ void nexus_init(struct it_nexus *n, struct lu *absent, struct lu *wlun)
 	n->absent.ua = n->wlun.ua = 0;
 	list_init(&n->target_link);
 	list_init(&n->itls);
+	list_init(&n->leaving);
 	list_init(&n->waiters);
 	later_init(&n->drained, tell_transport);
 }

@@ -60,6 +60,7 @@ struct itl {
 	uint32_t ua; /* set of UA_BIT() */
 	uint16_t conflicts; /* OP_RSV_*: what another's reservation refuses us */
 	bool removing; /* unmapped: no new command */
+	struct list leaving; /* in nexus->leaving, while its commands end */
 	bool fenced; /* its tasks were aborted and drain: new ones find the LU becoming ready */
 	unsigned held_aborted; /* aborted commands that a store still holds */
 	struct list drains; /* struct drain */
@@ -107,6 +108,7 @@ struct it_nexus {
 	struct hash luns; /* itl.by_lun */
 	struct hash_node *lun_slots[64];
 	unsigned nluns;
+	struct list leaving; /* itl.leaving: unmapped ones with commands that have not ended */
 	struct hash tags; /* scsi_cmd.by_tag */
 	struct hash_node *tag_slots[NEXUS_TAG_SLOTS];
 	unsigned ncmds; /* commands that are not finished */

@@ -323,6 +323,7 @@ static void removed_posted(struct msg *m)
 
 void itl_removed(struct itl *itl)
 {
+	list_del(&itl->leaving);
 	reactor_post(itl->nexus->ts->control, &itl->msg, removed_posted);
 }
 
@@ -339,6 +340,7 @@ static void remove_posted(struct msg *m)
 	nexus_establish_ua(n, NULL, UA_LUNS_CHANGED);
 	itl_abort_all(itl, V_TASK_ABORTED);
 	itl->removing = true;
+	list_add(&n->leaving, &itl->leaving);
 	if (!itl->tasks.live)
 		itl_removed(itl);
 }

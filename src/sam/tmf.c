@@ -49,13 +49,17 @@ static void lu_was_reset(struct lu_tx *tx)
 	finish(container_of(tx, struct tmf, tx), TMF_COMPLETE);
 }
 
-/* SAM-6 7.7 */
+/*
+ * SAM-6 7.7. The tasks of this nexus that came before end without a status, here and now;
+ * one that comes before the home has decided is answered as everybody else's.
+ */
 static void reset_lu(struct tmf *t)
 {
 	if (t->itl == &t->nexus->wlun) {
 		abort_task_set(t);
 		return;
 	}
+	itl_abort_all(t->itl, V_ABORTED_SILENTLY);
 	t->tx.itl = t->itl;
 	t->tx.decide = lu_reset_decide;
 	t->tx.apply = NULL;
@@ -65,8 +69,10 @@ static void reset_lu(struct tmf *t)
 
 /* ---- RFC 7143 11.5.1: TARGET WARM and COLD RESET are a reset of every LU ---- */
 
+/* Of one LU; or of one that the nexus is losing, whose tasks are aborted already. */
 struct reset {
 	struct lu_tx tx;
+	struct drain drain;
 	struct tmf *tmf;
 };
 
@@ -93,18 +99,50 @@ static void all_reset(struct tmf *t)
 		finish(t, TMF_COMPLETE);
 }
 
-static void one_reset(struct lu_tx *tx)
+static void one_less(struct tmf *t)
 {
-	struct tmf *t = container_of(tx, struct reset, tx)->tmf;
-
 	if (!--t->left)
 		all_reset(t);
+}
+
+static void one_reset(struct lu_tx *tx)
+{
+	one_less(container_of(tx, struct reset, tx)->tmf);
+}
+
+static void one_drained(struct drain *d)
+{
+	one_less(container_of(d, struct reset, drain)->tmf);
+}
+
+static unsigned count_leaving(const struct it_nexus *n)
+{
+	const struct itl *itl;
+	unsigned count = 0;
+
+	list_for_each(itl, &n->leaving, leaving)
+		count++;
+	return count;
+}
+
+/* No task of a LUN that goes away is answered after the function. */
+static void end_leaving(struct tmf *t, struct reset *resets)
+{
+	struct itl *itl, *next;
+
+	list_for_each_safe(itl, next, &t->nexus->leaving, leaving) {
+		resets->tmf = t;
+		t->left++;
+		itl_abort_all(itl, V_ABORTED_SILENTLY);
+		itl_drain(itl, &resets->drain, one_drained);
+		resets++;
+	}
 }
 
 static void reset_target(struct tmf *t)
 {
 	struct it_nexus *n = t->nexus;
-	struct reset *resets = calloc(max(n->nluns, 1u), sizeof(*resets));
+	struct reset *resets = calloc(max(n->nluns + count_leaving(n), 1u), sizeof(*resets));
 	unsigned i = 0;
 
 	if (!resets) {
@@ -113,6 +151,7 @@ static void reset_target(struct tmf *t)
 	}
 	t->resets = resets;
 	t->left = 1;
+	end_leaving(t, resets + n->nluns);
 	for (unsigned slot = 0; slot < array_size(n->lun_slots); slot++) {
 		for (struct hash_node *node = n->lun_slots[slot]; node; node = node->next) {
 			struct itl *itl = container_of(node, struct itl, by_lun);
@@ -123,11 +162,11 @@ static void reset_target(struct tmf *t)
 			r->tx.decide = lu_reset_decide;
 			r->tx.done = one_reset;
 			t->left++;
+			itl_abort_all(itl, V_ABORTED_SILENTLY);
 			lu_tx_run(itl->lu, &r->tx);
 		}
 	}
-	if (!--t->left)
-		all_reset(t);
+	one_less(t);
 }
 
 /* ---- queries (SAM-6 7.8, RFC 7144 4.2) ---------------------------------------- */

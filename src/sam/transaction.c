@@ -200,9 +200,9 @@ void lu_tell_others(struct lu *lu, const struct itl *except, enum ua ua)
 			lu_tell(itl, ua);
 }
 
-void lu_abort(struct itl *itl, const struct itl *by)
+void lu_abort(struct itl *itl)
 {
-	itl->home.abort = itl == by ? V_ABORTED_SILENTLY : V_TASK_ABORTED;
+	itl->home.abort = V_TASK_ABORTED;
 }
 
 void lu_reservations_changed(struct lu *lu)
@@ -226,7 +226,7 @@ bool lu_reset_decide(struct lu_tx *tx)
 		lu->ds->reset(lu);
 	list_for_each(itl, &lu->itls, home.link) {
 		itl->home.prevent = false;
-		lu_abort(itl, tx->itl);
+		lu_abort(itl);
 		lu_tell(itl, UA_BUS_DEVICE_RESET);
 	}
 	lu_reservations_changed(lu);

@@ -58,10 +58,10 @@ void lu_tx_cancel(struct lu_tx *tx);
 void lu_tell(struct itl *itl, enum ua ua);
 void lu_tell_others(struct lu *lu, const struct itl *except, enum ua ua);
 /*
- * Abort the tasks of @itl: its own nexus's if @by is it (no status is sent),
- * else with TASK ABORTED (TAS=1, SAM-6 5.5).
+ * Abort the tasks of @itl with TASK ABORTED (TAS=1, SAM-6 5.5). Those of the asker's own
+ * that are to end without a status have been aborted by the asker before.
  */
-void lu_abort(struct itl *itl, const struct itl *by);
+void lu_abort(struct itl *itl);
 /* Recompute itl->home.conflicts of every nexus from lu->pr and lu->spc2_holder. */
 void lu_reservations_changed(struct lu *lu);
 

@@ -30,6 +30,11 @@ static struct it_nexus *fresh(const char *name)
 	return n;
 }
 
+static void note(void *arg)
+{
+	*(bool *)arg = true;
+}
+
 /* ---- task attributes, SAM-6 8.7 ---- */
 
 static void simple_commands_run_side_by_side(void **state)
@@ -403,6 +408,40 @@ static void a_reset_waits_for_the_stores_of_every_reactor(void **state)
 	assert_int_equal(submit(b, OP_NOW, ATTR_SIMPLE)->scsi.verdict, V_GOOD);
 }
 
+static void what_comes_after_a_reset_is_answered(void **state)
+{
+	struct it_nexus *a = fresh("a"), *b = fresh("b");
+	struct it_nexus *far = a->reactor == world.lu->home ? b : a;
+	struct tcmd *before = submit(far, OP_DATA, ATTR_SIMPLE), *after;
+	bool done;
+
+	manage(far, TMF_LU_RESET, 1, 0, &done);
+	after = submit(far, OP_DATA, ATTR_SIMPLE); /* the home has not heard of the reset yet */
+	until(done);
+	assert_int_equal(before->scsi.verdict, V_ABORTED_SILENTLY);
+	assert_true(after->finished);
+	assert_int_equal(after->scsi.verdict, V_TASK_ABORTED);
+}
+
+static void a_target_reset_waits_for_units_that_are_being_unmapped(void **state)
+{
+	struct it_nexus *n = fresh("a");
+	struct tcmd *held = submit(n, OP_HOLD, ATTR_SIMPLE);
+	bool unmapped = false, done;
+	struct err e;
+
+	reactor_turn(world.control, 0);
+	assert_int_equal(target_unmap(&world.ts, world.target, 1, note, &unmapped, &e), 0);
+	until(!nexus_itl(n, 1));
+	manage(n, TMF_TARGET_WARM_RESET, 0, 0, &done);
+	for (int i = 0; i < 20; i++)
+		step();
+	assert_false(done || unmapped);
+	release(held);
+	until(done && unmapped);
+	assert_int_equal(held->scsi.verdict, V_ABORTED_SILENTLY);
+}
+
 static void a_reset_is_told_to_every_nexus(void **state)
 {
 	struct it_nexus *a = fresh("a"), *b = fresh("b");
@@ -548,6 +587,8 @@ int main(void)
 		T(dormant_commands_do_not_start_while_their_set_is_aborted),
 		T(a_reset_waits_for_the_stores_of_every_reactor),
 		T(a_reset_is_told_to_every_nexus),
+		T(what_comes_after_a_reset_is_answered),
+		T(a_target_reset_waits_for_units_that_are_being_unmapped),
 		T(a_target_reset_resets_every_unit),
 		T(a_cold_reset_closes_the_other_sessions),
 		T(query_task_sees_what_is_there),
