@@ -13,6 +13,7 @@
 
 struct actor actors[ACTORS];
 unsigned nactors;
+bool media_fail;
 
 static struct play {
 	unsigned left; /* actions that may still be begun */
@@ -314,6 +315,7 @@ static void choose_faults(void)
 		f->stall = 300, f->sleepy = 3000;
 	if (kind == 4)
 		f->no_buffers = 50, f->again = 70000;
+	media_fail = f->read_error || f->no_buffers;
 }
 
 void play_begin(void)
@@ -372,14 +374,48 @@ static bool is_calm(void)
 	return !play.ticking;
 }
 
+/* Say what has not ended. */
+static __attribute__((noreturn)) void not_calm(void)
+{
+	for (unsigned i = 0; i < world.disks; i++)
+		if (world.disk[i].state == DISK_COMING || world.disk[i].state == DISK_GOING ||
+		    world.disk[i].resizing)
+			sim_violation("disk %u does not come, go or change its size", i);
+	for (unsigned i = 0; i < nactors; i++) {
+		struct actor *a = &actors[i];
+
+		if (!list_empty(&a->deeds)) {
+			struct deed *deed = list_entry(a->deeds.next, struct deed, link);
+
+			sim_violation("%s: opcode %02xh on LUN %llu (%s) of session %u is never "
+				      "answered (it is in %u); window %u",
+				      a->name, deed->cmd.cdb[0], (unsigned long long)deed->disk->lun,
+				      deed->cmd.on_wire ? "sent" : "not sent", deed->session,
+				      a->session, client_window(a->client));
+		}
+		if (a->managing || a->older || client_busy(a->client) ||
+		    client_state(a->client) != CLIENT_IN)
+			sim_violation("%s: %s never ends", a->name,
+				      a->managing ? "a task management function"
+				      : a->older  ? "the reinstated session"
+						  : "a login or logout");
+	}
+	sim_violation("the actors do not stop");
+}
+
 void play_calm(void)
 {
+	uint64_t until;
+
 	play.calm = true;
 	*sim_faults() = (struct sim_faults){ 0 };
 	for (unsigned i = 0; i < nactors; i++)
 		if (actors[i].older && client_state(actors[i].client) == CLIENT_OUT)
 			client_drop(actors[i].older, true);
-	world_until(is_calm(), QUIET_SECONDS, "every command is answered and every session settles");
+	until = sim_now() + QUIET_SECONDS * NSEC_PER_SEC;
+	while (!is_calm())
+		if (!sim_step() || sim_now() > until)
+			not_calm();
 }
 
 static void one_in(struct actor *a)

@@ -87,6 +87,7 @@ struct actor {
 };
 extern struct actor actors[ACTORS];
 extern unsigned nactors;
+extern bool media_fail; /* at some time of this run */
 
 /* deeds.c: send something on @d. */
 void deed_send(struct actor *a, struct disk *d);

@@ -334,10 +334,8 @@ static bool refused(const struct client_cmd *c)
 /* A status that needs a cause, without it. */
 static void judge_cause(struct deed *deed)
 {
-	const struct sim_faults *f = sim_faults();
 	const struct disk_state_known *k = &known[deed->disk->index];
 	const struct client_cmd *c = &deed->cmd;
-	bool faulty = f->read_error || f->write_error || f->full || f->sync_error || f->no_buffers;
 
 	if (c->status == GOOD || c->status == BUSY || c->status == TASK_SET_FULL ||
 	    c->status == TASK_ABORTED || c->status == CONFLICT || deed->doomed)
@@ -350,7 +348,7 @@ static void judge_cause(struct deed *deed)
 				    (c->asc == 0x25 && k->removed) || c->asc == 0x26 ||
 				    (c->asc == 0x24 && deed->kind->make == pr_make)))
 			return;
-		if ((c->key == 3 || c->key == 4 || c->key == 7 || c->key == 0xb) && faulty)
+		if ((c->key == 3 || c->key == 4 || c->key == 7 || c->key == 0xb) && media_fail)
 			return;
 	}
 	sim_violation(

@@ -338,11 +338,13 @@ void model_power_cut(struct model *m)
 			if (!t.may_survive)
 				continue;
 			t.ended = min(t.ended, now);
-			t.seen = false;
+			t.seen = t.acknowledged = t.stable = false; /* who knows which it is */
 			t.seen_until = FOREVER;
 			s->trace[n++] = t;
 		}
 		s->n = n;
+		if (n == 1)
+			s->trace[0].acknowledged = s->trace[0].stable = true;
 	}
 }
 
