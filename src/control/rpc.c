@@ -50,6 +50,7 @@ struct rpc_server {
 	const struct verb *verbs;
 	void *ctx;
 	struct rpc_limits limits;
+	bool listens; /* sock is open */
 	struct control_socket sock;
 	struct io_op accept_op;
 	struct timer accept_timer;
@@ -328,6 +329,14 @@ static void client_new(struct rpc_server *s, int fd)
 	client_next(cl);
 }
 
+void rpc_serve(struct rpc_server *s, int fd)
+{
+	if (s->closed || (s->nclients >= RPC_CLIENTS_MAX && !make_place(s)))
+		io_close(s->reactor, fd);
+	else
+		client_new(s, fd);
+}
+
 static void accept_again(struct timer *t)
 {
 	accept_next(container_of(t, struct rpc_server, accept_timer));
@@ -337,13 +346,10 @@ static void accepted(struct io_op *op, int res)
 {
 	struct rpc_server *s = container_of(op, struct rpc_server, accept_op);
 
-	if (res >= 0) {
-		if (s->closed || !peer_allowed(res) ||
-		    (s->nclients >= RPC_CLIENTS_MAX && !make_place(s)))
-			io_close(s->reactor, res);
-		else
-			client_new(s, res);
-	}
+	if (res >= 0 && peer_allowed(res))
+		rpc_serve(s, res);
+	else if (res >= 0)
+		io_close(s->reactor, res);
 	if (s->closed)
 		return;
 	if (res == -EMFILE || res == -ENFILE || res == -ENOMEM || res == -ENOBUFS) {
@@ -378,11 +384,13 @@ struct rpc_server *rpc_start(struct reactor *r, const char *path, const struct v
 	s->ctx = ctx;
 	s->limits = limits ? *limits : rpc_default_limits;
 	list_init(&s->clients);
-	if (control_socket_open(&s->sock, path, e)) {
+	if (path && control_socket_open(&s->sock, path, e)) {
 		free(s);
 		return NULL;
 	}
-	accept_next(s);
+	s->listens = path;
+	if (s->listens)
+		accept_next(s);
 	return s;
 }
 
@@ -399,7 +407,8 @@ void rpc_close(struct rpc_server *s)
 	timer_cancel(s->reactor, &s->accept_timer);
 	if (io_pending(&s->accept_op))
 		io_cancel(&s->accept_op);
-	control_socket_unlink(&s->sock);
+	if (s->listens)
+		control_socket_unlink(&s->sock);
 }
 
 void rpc_drain(struct rpc_server *s)
@@ -430,7 +439,9 @@ unsigned rpc_busy(const struct rpc_server *s)
 
 void rpc_free(struct rpc_server *s)
 {
-	io_forget(s->reactor, s->sock.fd);
-	control_socket_close(&s->sock);
+	if (s->listens) {
+		io_forget(s->reactor, s->sock.fd);
+		control_socket_close(&s->sock);
+	}
 	free(s);
 }

@@ -27,10 +27,13 @@ struct rpc_server;
 /*
  * Serve @verbs (with call->ctx = @ctx) at @path, on reactor @r, which calls
  * this. A socket left by a dead daemon is taken over; a live daemon is told
- * by its lock on PATH.lock. NULL and @e on error. @limits NULL: the default.
+ * by its lock on PATH.lock. NULL and @e on error. @limits NULL: the default. @path
+ * NULL: nobody can connect, clients only come by rpc_serve().
  */
 struct rpc_server *rpc_start(struct reactor *r, const char *path, const struct verb *verbs,
 			     void *ctx, const struct rpc_limits *limits, struct err *e);
+/* Serve the client at the other end of @fd, whoever it is; @fd is the server's from now on. On its reactor. */
+void rpc_serve(struct rpc_server *s, int fd);
 /* The socket was taken over from a daemon that died. */
 bool rpc_took_over(const struct rpc_server *s);
 /* No new client; the socket's name is removed. Calls under way go on. */

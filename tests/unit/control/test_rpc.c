@@ -183,6 +183,25 @@ static void a_request_is_answered_with_one_line(void **state)
 	close(fd);
 }
 
+static void a_client_can_be_handed_to_a_server_without_a_path(void **state)
+{
+	char line[256];
+	struct err e;
+	int sv[2];
+
+	rig.server = rpc_start(rig.reactor, NULL, verbs, NULL, NULL, &e);
+	assert_non_null(rig.server);
+	assert_int_equal(rpc_busy(rig.server), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv), 0);
+	rpc_serve(rig.server, sv[1]);
+	say(sv[0], ECHO("hello"));
+	hear(sv[0], 1, line, sizeof(line));
+	assert_non_null(strstr(line, "\"result\":\"hello\""));
+	stop();
+	assert_true(ended(sv[0]));
+	close(sv[0]);
+}
+
 static void a_request_in_single_bytes_is_put_together(void **state)
 {
 	static const char text[] = ECHO("slow");
@@ -477,6 +496,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_request_is_answered_with_one_line),
+		T(a_client_can_be_handed_to_a_server_without_a_path),
 		T(a_request_in_single_bytes_is_put_together),
 		T(requests_in_one_segment_are_answered_in_order),
 		T(many_notifications_cost_no_stack_and_no_answer),
