@@ -46,6 +46,11 @@ uint64_t sim_random(void)
 	return z ^ (z >> 31);
 }
 
+void sim_reseed(uint64_t seed)
+{
+	host.random = seed * 0xd1342543de82ef95 + 1;
+}
+
 uint64_t sim_below(uint64_t n)
 {
 	return sim_random() % n;
@@ -439,7 +444,7 @@ void sim_begin(uint64_t seed)
 {
 	memset(&host, 0, sizeof(host));
 	host.now = START_NS;
-	host.random = seed * 0xd1342543de82ef95 + 1;
+	sim_reseed(seed);
 	list_init(&host.ops);
 	list_init(&host.jobs);
 }

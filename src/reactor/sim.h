@@ -56,6 +56,8 @@ void sim_after(uint64_t ns, void (*fn)(void *arg), void *arg);
 /* ---- chance: every decision of a run comes from here ------------------- */
 
 uint64_t sim_random(void);
+/* What is decided from now on follows from @seed, and from what there is. */
+void sim_reseed(uint64_t seed);
 /* 0 to @n - 1; @n is not 0. */
 uint64_t sim_below(uint64_t n);
 /* True in @n of 100,000 cases. */
