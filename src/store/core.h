@@ -18,6 +18,9 @@
 #include "store/options.h"
 #include "store/store.h"
 
+/* Where a request goes on in pieces none ends within one: a sector is never half of one write. */
+#define SECTOR 512u
+
 enum store_state {
 	STORE_CLOSED,
 	STORE_OPENING,

@@ -127,11 +127,13 @@ static bool data_piece(struct store_io *io)
 	struct core *c = core_of(io);
 	uint64_t left = c->req.length - c->pos;
 	uint64_t most = l->max_io ? min(left, (uint64_t)l->max_io) : left;
-	uint32_t block = l->block ? l->block : 1;
+	uint32_t unit = max(l->block, 1u);
 
-	io->length = piece_in_place(io, most, block);
+	if (most >= SECTOR)
+		unit = max(unit, SECTOR);
+	io->length = piece_in_place(io, most, unit);
 	if (!io->length)
-		io->length = piece_in_room(io, most, block);
+		io->length = piece_in_room(io, most, unit);
 	io->verb = c->req.verb;
 	io->flags = l->fua ? c->req.flags : 0;
 	return io->length != 0;

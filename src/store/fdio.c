@@ -26,6 +26,8 @@
 /* -EINTR and -EAGAIN of one request that are taken for bad luck. */
 #define RETRIES 16
 
+#define PARTS 3
+
 /* In io->room. */
 struct fdio {
 	struct io_op op;
@@ -33,7 +35,7 @@ struct fdio {
 	uint64_t pos; /* bytes done */
 	unsigned seg, retries; /* the caller's segment that pos is in */
 	size_t seg_off; /* bytes of it that are done */
-	struct iovec part; /* the rest of a segment after a short transfer */
+	struct iovec part[PARTS]; /* what comes next, after a short transfer */
 };
 
 static_assert(sizeof(struct fdio) <= STORE_OWN_ROOM, "a file request's room");
@@ -55,6 +57,30 @@ static void fail(struct store_io *io, int err)
 
 /* ---- reads and writes ---- */
 
+/*
+ * A short transfer ended within a segment. Others may write the same place: what follows
+ * is cut where a sector ends, so that no sector is ever half of one write.
+ */
+static void aim_within(struct store_io *io)
+{
+	struct fdio *q = fdio_of(io);
+	size_t skip = q->seg_off, bytes = 0, tail;
+	unsigned n = 0;
+
+	for (unsigned i = q->seg; i < io->iovcnt && n < PARTS; i++) {
+		const struct iovec *v = &io->iov[i];
+
+		q->part[n++] = (struct iovec){ (char *)v->iov_base + skip, v->iov_len - skip };
+		bytes += v->iov_len - skip;
+		skip = 0;
+	}
+	tail = (q->op.offset + bytes) % SECTOR;
+	if (q->pos + bytes < io->length && tail < q->part[n - 1].iov_len)
+		q->part[n - 1].iov_len -= tail;
+	q->op.iov = q->part;
+	q->op.iovcnt = n;
+}
+
 /* Aim the operation at what is left. */
 static void aim(struct store_io *io)
 {
@@ -62,12 +88,7 @@ static void aim(struct store_io *io)
 
 	q->op.offset = io->offset + q->pos;
 	if (q->seg_off) {
-		const struct iovec *v = &io->iov[q->seg];
-
-		q->part.iov_base = (char *)v->iov_base + q->seg_off;
-		q->part.iov_len = v->iov_len - q->seg_off;
-		q->op.iov = &q->part;
-		q->op.iovcnt = 1;
+		aim_within(io);
 		return;
 	}
 	q->op.iov = io->iov + q->seg;
