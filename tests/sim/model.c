@@ -152,17 +152,28 @@ static void describe(const struct sector *s, char *text, size_t room)
 	}
 }
 
+/* Which parts of @data are whose. */
+static void torn(const struct model *m, uint64_t sector, const uint8_t *data, const char *what)
+{
+	uint64_t w[WORDS], want[WORDS];
+	unsigned i = 0;
+
+	memcpy(w, data, sizeof(w));
+	stamp(m, (uint8_t *)want, sector, w[0]);
+	while (i < WORDS && w[i] == want[i])
+		i++;
+	sim_violation("disk %u sector %llu: %s found content like write %llx of disk and sector "
+		      "%llx, until byte %u",
+		      m->disk, (unsigned long long)sector, what, (unsigned long long)w[0],
+		      (unsigned long long)w[1], i * 8);
+}
+
 static __attribute__((noreturn)) void impossible(struct model *m, uint64_t sector, uint64_t id,
 						 uint64_t began, const char *what)
 {
 	char text[2000];
 
 	describe(&m->sector[sector], text, sizeof(text));
-	if (id == FOREVER)
-		sim_violation("disk %u sector %llu: %s begun at %llu found a torn or foreign "
-			      "content; possible:%s",
-			      m->disk, (unsigned long long)sector, what, (unsigned long long)began,
-			      text);
 	sim_violation("disk %u sector %llu: %s begun at %llu found write %llu; possible:%s",
 		      m->disk, (unsigned long long)sector, what, (unsigned long long)began,
 		      (unsigned long long)id, text);
@@ -255,11 +266,15 @@ static bool possible(const struct sector *s, uint64_t id, uint64_t began)
 	return false;
 }
 
-static void saw(struct model *m, uint64_t sector, uint64_t id, uint64_t began, const char *what)
+static void saw(struct model *m, uint64_t sector, const uint8_t *data, uint64_t began,
+		const char *what)
 {
 	struct sector *s = &m->sector[sector];
+	uint64_t id = content_id(m, data, sector);
 
-	if (id == FOREVER || !possible(s, id, began))
+	if (id == FOREVER)
+		torn(m, sector, data, what);
+	if (!possible(s, id, began))
 		impossible(m, sector, id, began, what);
 	for (unsigned i = 0; id && i < s->n; i++)
 		s->trace[i].seen |= matches(&s->trace[i], id);
@@ -269,7 +284,7 @@ static void saw(struct model *m, uint64_t sector, uint64_t id, uint64_t began, c
 void model_read(struct model *m, uint64_t first, uint64_t n, const uint8_t *data, uint64_t began)
 {
 	for (uint64_t i = 0; i < n; i++)
-		saw(m, first + i, content_id(m, data + i * SIM_SECTOR, first + i), began, "a read");
+		saw(m, first + i, data + i * SIM_SECTOR, began, "a read");
 }
 
 /* True if nothing but @id could be there since @began. */
@@ -285,11 +300,11 @@ void model_compared(struct model *m, uint64_t first, uint64_t n, const uint8_t *
 		    uint64_t began, bool equal)
 {
 	for (uint64_t i = 0; i < n; i++) {
-		uint64_t id = content_id(m, data + i * SIM_SECTOR, first + i);
+		const uint8_t *at = data + i * SIM_SECTOR;
 
 		if (equal)
-			saw(m, first + i, id, began, "a compare");
-		else if (!certain(&m->sector[first + i], id, began))
+			saw(m, first + i, at, began, "a compare");
+		else if (!certain(&m->sector[first + i], content_id(m, at, first + i), began))
 			return;
 	}
 	if (!equal)
