@@ -217,9 +217,23 @@ void store_cancel(struct store_io *io)
 		ch->store->ops->cancel(ch, io);
 }
 
+/*
+ * Another's failed flush may have taken the one report of what this request wrote: while
+ * the error stands, no success of making data stable is believed.
+ */
+static bool disbelieved(const struct store_io *io)
+{
+	return (io->verb == STORE_FLUSH || (writes(io->verb) && io->flags & STORE_FUA)) &&
+	       store_has_error(io->ch->store);
+}
+
 void store_done(struct store_io *io, int err, uint64_t where)
 {
 	core_of(io)->with_store = false;
+	if (unlikely(!err && disbelieved(io))) {
+		err = -EIO;
+		where = io->offset;
+	}
 	if (unlikely(err && io->verb == STORE_FLUSH && err != -ECANCELED))
 		store_stick(io->ch->store, "flush", err);
 	if (!io->core_done) {

@@ -359,6 +359,11 @@ void play_on(unsigned actions)
 	}
 }
 
+static bool is_between(const struct client *c)
+{
+	return client_state(c) == CLIENT_LOGGING_IN || client_state(c) == CLIENT_LEAVING;
+}
+
 static bool is_calm(void)
 {
 	for (unsigned i = 0; i < world.disks; i++)
@@ -368,8 +373,7 @@ static bool is_calm(void)
 	for (unsigned i = 0; i < nactors; i++)
 		if (actors[i].busy || actors[i].managing || actors[i].older ||
 		    client_busy(actors[i].client) ||
-		    client_state(actors[i].client) == CLIENT_LOGGING_IN ||
-		    client_state(actors[i].client) == CLIENT_LEAVING)
+		    is_between(actors[i].client))
 			return false;
 	return !play.ticking;
 }
@@ -394,7 +398,7 @@ static __attribute__((noreturn)) void not_calm(void)
 				      a->session, client_window(a->client));
 		}
 		if (a->managing || a->older || client_busy(a->client) ||
-		    client_state(a->client) != CLIENT_IN)
+		    is_between(a->client))
 			sim_violation("%s: %s never ends", a->name,
 				      a->managing ? "a task management function"
 				      : a->older  ? "the reinstated session"

@@ -36,13 +36,14 @@ void attention_judge(struct deed *deed)
 		at->seen = c->answered;
 		return;
 	}
-	if (!at->due || at->seen > at->began || c->sent < at->due ||
+	if (deed->doomed || !at->due || at->seen > at->began || c->sent < at->due ||
 	    deed->session != deed->actor->session)
 		return;
 	if (c->status == STATUS_GOOD || c->status == STATUS_CONFLICT ||
 	    (c->status == STATUS_CHECK && (c->key == 0xe || c->key == 3)))
-		sim_violation("%s, LUN %llu: opcode %02xh ended with status %02xh, but nobody told "
-			      "of: %s",
+		sim_violation("%s, LUN %llu: opcode %02xh, sent at %llu, ended with status %02xh, "
+			      "but nobody told of: %s (%llu to %llu)",
 			      deed->actor->name, (unsigned long long)deed->disk->lun, c->cdb[0],
-			      c->status, at->why);
+			      (unsigned long long)c->sent, c->status, at->why,
+			      (unsigned long long)at->began, (unsigned long long)at->due);
 }

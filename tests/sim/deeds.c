@@ -379,10 +379,10 @@ static void judge(struct deed *deed)
 	judge_cause(deed);
 	if (deed->kind->judge)
 		deed->kind->judge(deed);
-	if (deed->doomed)
-		return;
 	if (!deed->kind->silent)
 		attention_judge(deed);
+	if (deed->doomed)
+		return;
 	if (deed->kind->moves)
 		pr_judge_rw(deed, deed->kind->writes);
 	deed->actor->refused_by_reservation = c->status == CONFLICT;

@@ -141,11 +141,10 @@ static uint8_t do_preempt(struct deed *deed, struct reservation *r)
 	if (victim == nactors)
 		return CONFLICT;
 	held = r->holder >= 0 && !all_registrants(r->type) && r->holder == (int)victim;
-	if (victim != me) {
-		attention_one(&actors[victim], deed->disk, deed->cmd.sent,
-			      "its registration was preempted");
+	if (victim != me)
+		attention_one(&actors[victim], deed->disk, deed->cmd.sent, "its registration was preempted");
+	if (victim != me || !held)
 		unregister(r, victim);
-	}
 	if (held) {
 		r->holder = (int)me;
 		r->type = deed->type;

@@ -15,9 +15,7 @@ static int sim_open(struct store *s, const struct store_spec *spec, struct err *
 	struct sim_file *file = sim_store_file(spec->path);
 
 	(void)e;
-	ss->fd = (struct store_fd){ .fd = sim_file_open(file),
-				    .nowait_read = true,
-				    .punch = true };
+	ss->fd = (struct store_fd){ .fd = sim_file_open(file), .nowait_read = true, .punch = true };
 	*l = (struct store_limits){
 		.size = sim_file_size(file),
 		.block = 1,
