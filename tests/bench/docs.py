@@ -64,8 +64,8 @@ def generated(o, measurement, names, verdicts, about):
     from peers import ALL
     yield "Measured %s on: %s." % (time.strftime("%Y-%m-%d"), machine.sentence(about))
     yield ""
-    yield "%d runs of %d s in a cell (%d at QD1), after %d ms of warm-up. File %d MiB, memory %d MiB." % (
-        o.runs, o.seconds, o.runs_qd1, o.warmup, o.file_size >> 20, o.mem_size >> 20)
+    yield "%d runs of %d s in a cell (%d at QD1), after %d ms of warm-up. File %d MiB in pieces of %s, memory %d MiB." % (
+        o.runs, o.seconds, o.runs_qd1, o.warmup, o.file_size >> 20, o.file_pieces, o.mem_size >> 20)
     yield ""
     yield "### Gates and goals"
     yield ""
@@ -101,7 +101,7 @@ STYLE = """
     text { fill: #e6edf3 } .dim { fill: #9198a1 } .grid { stroke: #3d444d } .one { stroke: #9198a1 }
     .back { fill: #0d1117 } .bar { fill: #4493f8 } .other { fill: #3fb950 }
   }"""
-LABEL, PANEL, GAP, LINE, TOP = 190, 280, 60, 20, 56
+LABEL, PANEL, GAP, LINE, TOP = 220, 280, 60, 20, 56
 
 
 def panel(x, title, values, css, step):
@@ -113,8 +113,7 @@ def panel(x, title, values, css, step):
     yield '<text class="head" x="%d" y="20">%s</text>' % (x, title)
     for i in range(int(round(end / step)) + 1):
         at = x + i * step * scale
-        kind = "one" if abs(i * step - 1) < 1e-9 else "grid"
-        yield '<line class="%s" x1="%.1f" y1="%d" x2="%.1f" y2="%d"/>' % (kind, at, TOP - 6, at, bottom)
+        yield '<line class="grid" x1="%.1f" y1="%d" x2="%.1f" y2="%d"/>' % (at, TOP - 6, at, bottom)
         yield '<text class="dim" x="%.1f" y="%d" text-anchor="middle">%g</text>' % (at, TOP - 12, i * step)
     for y, value in values:
         if value is None:
@@ -122,6 +121,7 @@ def panel(x, title, values, css, step):
         yield '<rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/>' % (
             css, x, y + 3, value * scale, LINE - 6)
         yield '<text class="dim" x="%.1f" y="%d">%.2f</text>' % (x + value * scale + 4, y + 14, value)
+    yield '<line class="one" x1="%.1f" y1="%d" x2="%.1f" y2="%d"/>' % (x + scale, TOP - 6, x + scale, bottom)
 
 
 def chart(measurement):

@@ -394,7 +394,8 @@ class Keeper:
     """The file, in the page cache, and the process that keeps it there."""
 
     def __init__(self, bench, size):
-        self.proc = spawn([os.path.join(bench.build, "tests/bench/bench-keep"), bench.file, str(size)],
+        self.proc = spawn([os.path.join(bench.build, "tests/bench/bench-keep"), bench.file, str(size),
+                           bench.options.file_pieces],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         if self.proc.stdout.readline().strip() != "ready":
             raise Trouble("the file %s could not be made" % bench.file)

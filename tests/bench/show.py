@@ -117,11 +117,14 @@ def gate_lines(gates, verdicts):
             gate.name, "-" if gate.gate is None else sign + limit_text(gate.gate, gate),
             "-" if gate.goal is None else sign + limit_text(gate.goal, gate),
             limit_text(worst.value, gate) if worst else "-", WORDS[verdict], worst.row if worst else "not measured")
-        if verdict in ("fail", "doubt"):
-            for v in verdicts:
-                if v.gate == gate and v.verdict in ("fail", "doubt") and v != worst:
-                    yield "    %-54s %12s %12s %12s  %-8s" % (v.row, "", "", limit_text(v.value, gate),
-                                                              WORDS[v.verdict])
+        mine = [v for v in verdicts if v.gate == gate]
+        for v in mine:
+            if v.verdict == "fail" and v != worst:
+                yield "    %-54s %12s %12s %12s  %-8s" % (v.row, "", "", limit_text(v.value, gate), WORDS[v.verdict])
+        doubtful = [v.row for v in mine if v.verdict == "doubt" and v != worst]
+        if doubtful:
+            yield "    no clean run in %s" % ", ".join(doubtful[:3]) + (
+                " and %d more" % (len(doubtful) - 3) if len(doubtful) > 3 else "")
 
 
 def special_lines(special):
