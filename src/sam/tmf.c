@@ -25,23 +25,25 @@ static void drained(struct drain *d)
 }
 
 /* SAM-6 7.2. The task is gone, and its data with it, before the response. */
-static void abort_task(struct tmf *t)
+static bool abort_task(struct tmf *t)
 {
 	struct scsi_cmd *cmd = nexus_find_cmd(t->nexus, t->itl, t->ref_tag);
 
 	if (!cmd) {
 		finish(t, TMF_NO_TASK);
-		return;
+		return true;
 	}
 	cmd_abort(cmd, V_ABORTED_SILENTLY);
 	itl_drain(t->itl, &t->drain, drained);
+	return true;
 }
 
 /* SAM-6 7.3, and 7.5 CLEAR TASK SET, which is the same with a task set per nexus (TST = 001b). */
-static void abort_task_set(struct tmf *t)
+static bool abort_task_set(struct tmf *t)
 {
 	itl_abort_all(t->itl, V_ABORTED_SILENTLY);
 	itl_drain(t->itl, &t->drain, drained);
+	return true;
 }
 
 static void lu_was_reset(struct lu_tx *tx)
@@ -53,18 +55,17 @@ static void lu_was_reset(struct lu_tx *tx)
  * SAM-6 7.7. The tasks of this nexus that came before end without a status, here and now;
  * one that comes before the home has decided is answered as everybody else's.
  */
-static void reset_lu(struct tmf *t)
+static bool reset_lu(struct tmf *t)
 {
-	if (t->itl == &t->nexus->wlun) {
-		abort_task_set(t);
-		return;
-	}
+	if (t->itl == &t->nexus->wlun)
+		return abort_task_set(t);
 	itl_abort_all(t->itl, V_ABORTED_SILENTLY);
 	t->tx.itl = t->itl;
 	t->tx.decide = lu_reset_decide;
 	t->tx.apply = NULL;
 	t->tx.done = lu_was_reset;
 	lu_tx_run(t->itl->lu, &t->tx);
+	return true;
 }
 
 /* ---- RFC 7143 11.5.1: TARGET WARM and COLD RESET are a reset of every LU ---- */
@@ -139,7 +140,7 @@ static void end_leaving(struct tmf *t, struct reset *resets)
 	}
 }
 
-static void reset_target(struct tmf *t)
+static bool reset_target(struct tmf *t)
 {
 	struct it_nexus *n = t->nexus;
 	struct reset *resets = calloc(max(n->nluns + count_leaving(n), 1u), sizeof(*resets));
@@ -147,7 +148,7 @@ static void reset_target(struct tmf *t)
 
 	if (!resets) {
 		finish(t, TMF_REJECTED);
-		return;
+		return false;
 	}
 	t->resets = resets;
 	t->left = 1;
@@ -167,22 +168,25 @@ static void reset_target(struct tmf *t)
 		}
 	}
 	one_less(t);
+	return true;
 }
 
 /* ---- queries (SAM-6 7.8, RFC 7144 4.2) ---------------------------------------- */
 
-static void query_task(struct tmf *t)
+static bool query_task(struct tmf *t)
 {
 	finish(t, nexus_find_cmd(t->nexus, t->itl, t->ref_tag) ? TMF_SUCCEEDED : TMF_COMPLETE);
+	return true;
 }
 
-static void query_task_set(struct tmf *t)
+static bool query_task_set(struct tmf *t)
 {
 	finish(t, t->itl->tasks.live ? TMF_SUCCEEDED : TMF_COMPLETE);
+	return true;
 }
 
 static const struct {
-	void (*run)(struct tmf *t);
+	bool (*run)(struct tmf *t);
 	bool needs_lu;
 } functions[] = {
 	[TMF_ABORT_TASK] = { abort_task, true },
@@ -195,7 +199,7 @@ static const struct {
 	[TMF_QUERY_TASK_SET] = { query_task_set, true },
 };
 
-void tmf_submit(struct tmf *t)
+bool tmf_submit(struct tmf *t)
 {
 	nexus_get(t->nexus);
 	t->itl = nexus_route(t->nexus, t->lun);
@@ -206,15 +210,15 @@ void tmf_submit(struct tmf *t)
 		tmf_trace(t, PROBE_tmf__start, 0);
 	if (t->nexus->state != NEXUS_LIVE) {
 		finish(t, TMF_REJECTED);
-		return;
+		return false;
 	}
 	if ((unsigned)t->function >= array_size(functions) || !functions[t->function].run) {
 		finish(t, TMF_NOT_SUPPORTED);
-		return;
+		return false;
 	}
 	if (functions[t->function].needs_lu && t->itl == &t->nexus->absent) {
 		finish(t, TMF_NO_LUN);
-		return;
+		return false;
 	}
-	functions[t->function].run(t);
+	return functions[t->function].run(t);
 }

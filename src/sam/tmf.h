@@ -60,7 +60,10 @@ struct tmf {
 	void *resets;
 };
 
-/* Run @t; it stays valid until t->done. Counts as a command of the nexus for nexus_drop(). */
-void tmf_submit(struct tmf *t);
+/*
+ * Run @t; it stays valid until t->done. Counts as a command of the nexus for nexus_drop().
+ * False: it is refused, and no task is the worse for it.
+ */
+bool tmf_submit(struct tmf *t);
 
 #endif

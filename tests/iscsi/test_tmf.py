@@ -57,6 +57,17 @@ def abort_task_ends_a_command_that_has_ended_but_for_its_data(lab):
 
 
 @test
+def a_command_that_has_ended_but_for_its_data_survives_a_function_that_is_refused(lab):
+    s = disk(lab).login(keys={"ImmediateData": "No", "InitialR2T": "No"})
+    p = raw_command(s, write16(0, 8), 9, write=True, edtl=4096, final=False)
+    s.take_cmdsn()
+    s.conn.send(p)
+    assert s.task_management(pdu.ABORT_TASK_SET, 9) == NO_LUN
+    s.conn.send(pdu.data_out(p.itt, bytes(4096), 0, lun=9))
+    assert s.finish(p.itt)[0].status == 2
+
+
+@test
 def abort_task_of_what_is_finished_finds_nothing(lab):
     s = disk(lab).login()
     r = s.command(TUR, 1)

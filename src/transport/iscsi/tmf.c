@@ -106,31 +106,38 @@ static bool abort_own(struct iscsi_session *s, const struct pdu_tmf_request *h)
 
 /* ---- the request ---------------------------------------------------------------------------- */
 
+/* True: it has been answered, it is about none of sam's tasks. */
 static bool settled_here(struct iscsi_conn *c, const struct pdu_tmf_request *h)
 {
-	struct iscsi_session *s = c->session;
-	uint32_t sn = be32_get(h->cmd_sn);
-
 	switch ((enum tmf_function)(h->flags & TMF_FUNCTION)) {
 	case TMF_ABORT_TASK:
-		if (!abort_own(s, h))
+		if (!abort_own(c->session, h))
 			return false;
 		respond(c, be32_get(h->itt), TMF_COMPLETE);
 		return true;
 	case TMF_TASK_REASSIGN: /* ErrorRecoveryLevel 0 */
 		respond(c, be32_get(h->itt), TMF_NO_REASSIGN);
 		return true;
+	default:
+		return false;
+	}
+}
+
+/* The function ends tasks, and sam has taken it: those that sam does not know end, too. */
+static void taken(struct iscsi_session *s, const struct pdu_tmf_request *h)
+{
+	switch ((enum tmf_function)(h->flags & TMF_FUNCTION)) {
 	case TMF_ABORT_TASK_SET:
 	case TMF_CLEAR_TASK_SET:
 	case TMF_LU_RESET:
-		drop_own(s, h->lun, sn);
-		return false;
+		drop_own(s, h->lun, be32_get(h->cmd_sn));
+		break;
 	case TMF_TARGET_WARM_RESET:
 	case TMF_TARGET_COLD_RESET:
-		drop_own(s, NULL, sn);
-		return false;
+		drop_own(s, NULL, be32_get(h->cmd_sn));
+		break;
 	default:
-		return false;
+		break;
 	}
 }
 
@@ -167,5 +174,6 @@ void tmf_request(struct iscsi_conn *c, const union pdu *p)
 	t->tmf.ref_tag = be32_get(h->ref_tag);
 	t->tmf.done = done;
 	s->tmfs++;
-	tmf_submit(&t->tmf);
+	if (tmf_submit(&t->tmf))
+		taken(s, h);
 }
