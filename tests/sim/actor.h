@@ -93,6 +93,7 @@ extern bool media_fail; /* at some time of this run */
 void deed_send(struct actor *a, struct disk *d);
 /* Reads all of @d, for the end. */
 void deed_read_all(struct actor *a, struct disk *d);
+void deed_ready(struct actor *a, struct disk *d);
 /* Everything of a session is over that was lost with it. */
 void deeds_bury(struct actor *a);
 void deed_free(struct deed *deed);

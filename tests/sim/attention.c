@@ -26,6 +26,20 @@ void attention_all(struct disk *d, const struct actor *but, uint64_t began, cons
 			attention_one(&actors[i], d, began, why);
 }
 
+/*
+ * True if the answer may be on a write of the same nexus: it is withheld until the data on
+ * their way have come (RFC 7143 11.4.2).
+ */
+static bool may_hold(const struct deed *deed)
+{
+	const struct deed *at;
+
+	list_for_each(at, &deed->actor->deeds, link)
+		if (at->disk == deed->disk && at->cmd.out_len)
+			return true;
+	return false;
+}
+
 /* @deed was answered and its command tells of unit attentions. */
 void attention_judge(struct deed *deed)
 {
@@ -36,7 +50,7 @@ void attention_judge(struct deed *deed)
 		at->seen = c->answered;
 		return;
 	}
-	if (deed->doomed || !at->due || at->seen > at->began || c->sent < at->due ||
+	if (deed->doomed || may_hold(deed) || !at->due || at->seen > at->began || c->sent < at->due ||
 	    deed->session != deed->actor->session)
 		return;
 	if (c->status == STATUS_GOOD || c->status == STATUS_CONFLICT ||

@@ -433,6 +433,8 @@ static void done(struct client_cmd *cmd)
 	}
 	if (cmd->outcome == OUTCOME_ANSWERED)
 		judge(deed);
+	else /* a unit attention may have been its answer */
+		a->attention[deed->disk->index].seen = sim_moment();
 	settle(deed);
 }
 
@@ -532,6 +534,15 @@ static void make_whole_read(struct deed *deed)
 	deed->cmd.in = malloc(deed->cmd.in_len);
 	deed->cmd.cdb[0] = 0x88;
 	be_store(deed->cmd.cdb + 10, 4, blocks_of(deed));
+}
+
+void deed_ready(struct actor *a, struct disk *d)
+{
+	static const struct deed_kind ready = { "TEST UNIT READY", 0, make_ready, NULL };
+	struct deed *deed = calloc(1, sizeof(*deed));
+
+	deed->kind = &ready;
+	submit(a, d, deed);
 }
 
 void deed_read_all(struct actor *a, struct disk *d)

@@ -14,7 +14,7 @@
 #include "play.h"
 
 #define BATCH 10 /* seeds that one process runs */
-#define ACTIONS 120
+#define ACTIONS 400
 #define JOBS_MAX 64
 #define SEED_SECONDS 60 /* of real time; a run takes a fraction of one */
 

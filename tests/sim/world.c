@@ -228,6 +228,7 @@ static void make_reactors(void)
 	size_t cap = (size_t)SLAB_SIZE << sim_below(4);
 	char name[16];
 
+	world.memory = cap;
 	world.control = make_reactor("control", REACTORS_MAX, sim_engine(false), SLAB_SIZE);
 	world.n = 1 + (unsigned)sim_below(3);
 	for (unsigned i = 0; i < world.n; i++) {

@@ -37,6 +37,7 @@ struct disk {
 struct world {
 	uint64_t seed;
 	struct reactor *control, *data[3];
+	size_t memory; /* of each data reactor, bytes */
 	unsigned n;
 	struct targets ts;
 	struct target *target;
