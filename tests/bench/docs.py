@@ -64,8 +64,8 @@ def generated(o, measurement, names, verdicts, about):
     from peers import ALL
     yield "Measured %s on: %s." % (time.strftime("%Y-%m-%d"), machine.sentence(about))
     yield ""
-    yield "%d runs of %d s in a cell (%d at QD1), after %d ms of warm-up. File %d MiB in pieces of %s, memory %d MiB." % (
-        o.runs, o.seconds, o.runs_qd1, o.warmup, o.file_size >> 20, o.file_pieces, o.mem_size >> 20)
+    yield "%d runs of %d s in a cell (%d at QD1), after %d ms of warm-up. File %d MiB in pieces of %s, memory %d MiB." \
+        % (o.runs, o.seconds, o.runs_qd1, o.warmup, o.file_size >> 20, o.file_pieces, o.mem_size >> 20)
     yield ""
     yield "### Gates and goals"
     yield ""
