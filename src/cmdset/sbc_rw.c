@@ -93,7 +93,7 @@ static void write_next(struct scsi_cmd *cmd)
 {
 	uint32_t len = min(cmd->transfer - cmd->offset, CMD_PIECE_MAX);
 
-	cmd_want_data(cmd, cmd->offset, len, write_have_data);
+	cmd_want_some(cmd, cmd->offset, len, write_have_data);
 }
 
 static void write_ended(struct scsi_cmd *cmd)

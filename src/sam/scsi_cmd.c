@@ -220,10 +220,11 @@ static void go_on(struct scsi_cmd *cmd)
 	next(cmd);
 }
 
-enum verdict cmd_want_data(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
-			   void (*next)(struct scsi_cmd *cmd))
+static enum verdict want_data(struct scsi_cmd *cmd, uint32_t off, uint32_t len, bool some,
+			      void (*next)(struct scsi_cmd *cmd))
 {
 	cmd->next = next;
+	cmd->out_some = some;
 	cmd->out = NULL;
 	cmd->out_cnt = 0;
 	cmd->out_len = 0;
@@ -234,6 +235,18 @@ enum verdict cmd_want_data(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
 	cmd->wait = WAIT_DATA_OUT;
 	cmd->nexus->tops->data_out(cmd, off, len);
 	return V_PENDING;
+}
+
+enum verdict cmd_want_data(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
+			   void (*next)(struct scsi_cmd *cmd))
+{
+	return want_data(cmd, off, len, false, next);
+}
+
+enum verdict cmd_want_some(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
+			   void (*next)(struct scsi_cmd *cmd))
+{
+	return want_data(cmd, off, len, true, next);
 }
 
 void cmd_data_ready(struct scsi_cmd *cmd, const struct iovec *v, unsigned n, uint32_t len)
@@ -264,6 +277,10 @@ enum verdict cmd_want_buf(struct scsi_cmd *cmd, uint32_t size, void (*next)(stru
 	cmd->buf = bufpool_get(pool, size);
 	if (likely(cmd->buf)) {
 		go_on(cmd);
+		return V_PENDING;
+	}
+	if (cmd->out_cnt) { /* everybody who waits with something in hand may wait for the other */
+		cmd_complete(cmd, V_TASK_SET_FULL);
 		return V_PENDING;
 	}
 	cmd->wait = WAIT_BUFFER;

@@ -89,6 +89,7 @@ struct scsi_cmd {
 	const struct iovec *out;
 	unsigned out_cnt;
 	uint32_t out_len;
+	bool out_some; /* a part of what is asked for will do: whole blocks from its start */
 
 	/* the handler's working state */
 	uint32_t transfer; /* bytes that move: min(required, expected) */
@@ -171,8 +172,16 @@ enum verdict cmd_want_data(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
 			   void (*next)(struct scsi_cmd *cmd));
 
 /*
+ * The same, but where memory is short cmd->out may have less: whole blocks, cmd->out_len bytes. So a
+ * command never waits for memory while it holds some.
+ */
+enum verdict cmd_want_some(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
+			   void (*next)(struct scsi_cmd *cmd));
+
+/*
  * Get a buffer of @size bytes (at most BUF_MAX) into cmd->buf; @next runs when
- * there is one, perhaps before this returns. Returns V_PENDING.
+ * there is one, perhaps before this returns. A command that holds data-out does not wait: it
+ * ends with TASK SET FULL. Returns V_PENDING.
  */
 enum verdict cmd_want_buf(struct scsi_cmd *cmd, uint32_t size, void (*next)(struct scsi_cmd *cmd));
 

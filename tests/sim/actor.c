@@ -474,9 +474,17 @@ static void read_disk(struct actor *a, struct disk *d)
 			      (unsigned long long)d->lun);
 }
 
+static void pass_time(unsigned seconds)
+{
+	uint64_t until = sim_now() + seconds * NSEC_PER_SEC;
+
+	while (sim_now() < until && sim_step())
+		;
+}
+
 /*
- * An idle session may send a few commands at least. Data memory that is short may
- * keep it at one.
+ * An idle session may send a few commands at least, once the others have given back what they
+ * do not use. Data memory that is short may keep it at one.
  */
 static void check_window(struct actor *a)
 {
@@ -488,6 +496,7 @@ static void check_window(struct actor *a)
 		world_until(!a->busy, QUIET_SECONDS, "TEST UNIT READY is answered");
 		if (a->in && client_window(a->client) >= least)
 			return;
+		pass_time(2);
 	}
 	sim_violation("%s: an idle session stays with a window of %u commands", a->name,
 		      client_window(a->client));

@@ -322,7 +322,6 @@ static bool refused(const struct client_cmd *c)
 	switch (c->status) {
 	case BUSY:
 	case CONFLICT:
-	case TASK_SET_FULL:
 		return true;
 	case CHECK:
 		return c->key == 5 || c->key == 6 || c->key == 0xe || (c->key == 2 && c->asc == 4);

@@ -187,6 +187,6 @@ bool conn_sweep(struct iscsi_conn *c, uint64_t now)
 	again |= sweep_nop(c, now);
 	again |= sweep_discovery(c, now);
 	if (c->session)
-		session_sweep(c->session);
+		again |= session_sweep(c->session);
 	return again;
 }

@@ -14,6 +14,8 @@
 #include "transport/iscsi/rx.h"
 #include "transport/iscsi/session.h"
 
+#define LEAST KIB(64) /* of memory, when there is little */
+
 static void go_on(struct iscsi_task *t);
 
 /* ---- memory ----------------------------------------------------------------------- */
@@ -102,6 +104,21 @@ static bool get_solicited(struct iscsi_task *t, uint32_t end)
 		need -= b->size;
 		add_seg(t, b, len);
 	}
+	return true;
+}
+
+/* The same for the rest of what is wanted; or, if the command takes less, for some of it. */
+static bool get_wanted(struct iscsi_task *t)
+{
+	uint32_t end = t->want_end, block = t->cmd.lu->block_size;
+
+	while (!get_solicited(t, end)) {
+		if (!t->cmd.out_some || end - t->seg_end <= LEAST)
+			return false;
+		end -= (end - t->seg_end) / 2;
+		end -= (end - t->want_off) % block;
+	}
+	t->want_end = end;
 	return true;
 }
 
@@ -257,6 +274,29 @@ static void wait_for_memory(struct iscsi_task *t)
 	part_pressed(part);
 }
 
+static void ready(struct iscsi_task *t);
+
+/*
+ * There is no memory. A command that has whole blocks goes on with them and gives their memory back;
+ * one that has less must not wait with it in hand: all could wait for each other.
+ */
+static void short_of_memory(struct iscsi_task *t)
+{
+	uint32_t have = t->received > t->want_off ? t->received - t->want_off : 0;
+	uint32_t whole = have - have % max(t->cmd.lu->block_size, 1u);
+
+	if (!t->nseg && !t->cmd.buf) {
+		wait_for_memory(t);
+	} else if (t->cmd.out_some && whole) {
+		t->want_end = t->want_off + whole;
+		ready(t);
+	} else {
+		t->wanted = false;
+		part_count(t->session->part, memory_refusals, 1);
+		cmd_data_failed(&t->cmd, V_TASK_SET_FULL);
+	}
+}
+
 static void ready(struct iscsi_task *t)
 {
 	uint32_t len = t->want_end - t->want_off, mem_align = t->cmd.lu->mem_align;
@@ -272,7 +312,9 @@ static void ready(struct iscsi_task *t)
 		if (t->session->conn->rx.pl.task == t)
 			return; /* what is being received ends first, then all can move */
 		if (!align(t)) {
-			wait_for_memory(t);
+			t->wanted = false;
+			part_count(t->session->part, memory_refusals, 1);
+			cmd_data_failed(&t->cmd, V_TASK_SET_FULL);
 			return;
 		}
 	}
@@ -302,8 +344,8 @@ static void go_on(struct iscsi_task *t)
 			cmd_data_failed(&t->cmd, V_TASK_SET_FULL);
 			return;
 		}
-		if (!get_solicited(t, t->want_end)) {
-			wait_for_memory(t);
+		if (!get_wanted(t)) {
+			short_of_memory(t);
 			return;
 		}
 	}

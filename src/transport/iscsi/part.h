@@ -30,6 +30,7 @@ struct iscsi_part {
 	struct pool tasks, chunks; /* struct iscsi_task, struct tx_chunk */
 	struct list conns, sessions;
 	struct timer sweep; /* armed while a connection needs looking after */
+	bool scarce; /* a session got no memory for its window since the last sweep */
 	bool pressed; /* memory is wanted: idle connections give theirs back at once */
 	uint8_t *scratch; /* what is thrown away is received here; never read */
 	struct part_counters n;

@@ -86,7 +86,7 @@ void part_sweep(struct timer *t)
 
 	list_for_each(c, &p->conns, link)
 		again |= conn_sweep(c, now);
-	p->pressed = false;
+	p->pressed = p->scarce = false;
 	if (!p->n.tasks)
 		pool_trim(&p->tasks);
 	pool_trim(&p->chunks);

@@ -85,8 +85,8 @@ void session_window_init(struct iscsi_session *s, unsigned depth_max);
 uint32_t session_max_cmd_sn(struct iscsi_session *s);
 /* Grow if much is used. */
 void session_used(struct iscsi_session *s);
-/* Once a second: give back what was not used. */
-void session_sweep(struct iscsi_session *s);
+/* Once a second: give back what was not used. True: it will take another look. */
+bool session_sweep(struct iscsi_session *s);
 /* A buffer out of the session's reservation, else of what is free. */
 struct buf *session_buf(struct iscsi_session *s, size_t size, bool immediate);
 

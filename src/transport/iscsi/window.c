@@ -5,7 +5,8 @@
  * the session keeps that much memory reserved. Depth, the commands that may be
  * under way, begins small, doubles when more than half is used and the
  * pool allows, and halves when little was used for a while. What was promised
- * is never taken back: MaxCmdSN does not fall.
+ * is never taken back: MaxCmdSN does not fall. Its memory is kept, unless another
+ * session has none: should all promises then be called in, some get TASK SET FULL.
  */
 #include "transport/iscsi/session.h"
 
@@ -16,8 +17,11 @@ static bool reserve(struct iscsi_session *s, size_t bytes)
 {
 	struct iscsi_part *part = s->part;
 
-	if (part->window_bytes + bytes > part->cap / 2 || !bufpool_reserve(part->bufs, bytes))
+	if (part->window_bytes + bytes > part->cap / 2 || !bufpool_reserve(part->bufs, bytes)) {
+		part->scarce = true;
+		part_watch(part);
 		return false;
+	}
 	part->window_bytes += bytes;
 	s->reserved += bytes;
 	return true;
@@ -92,7 +96,7 @@ void session_used(struct iscsi_session *s)
 		s->grow_at = now + GROW_AGAIN_NS;
 }
 
-void session_sweep(struct iscsi_session *s)
+bool session_sweep(struct iscsi_session *s)
 {
 	uint32_t promised = s->max_cmd_sn - s->exp_cmd_sn + 1;
 	size_t need;
@@ -100,9 +104,10 @@ void session_sweep(struct iscsi_session *s)
 	if (s->depth > WINDOW_MIN && s->peak * 4 < s->depth)
 		s->depth /= 2;
 	s->peak = s->active;
-	need = max(promised, s->depth) * s->unit;
+	need = (s->part->scarce ? s->depth : max(promised, s->depth)) * s->unit;
 	if (s->reserved > need)
 		unreserve(s, s->reserved - need);
+	return s->depth > WINDOW_MIN;
 }
 
 struct buf *session_buf(struct iscsi_session *s, size_t size, bool immediate)
