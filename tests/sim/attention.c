@@ -50,8 +50,8 @@ void attention_judge(struct deed *deed)
 		at->seen = c->answered;
 		return;
 	}
-	if (deed->doomed || may_hold(deed) || !at->due || at->seen > at->began || c->sent < at->due ||
-	    deed->session != deed->actor->session)
+	if (deed->doomed || may_hold(deed) || !at->due || at->seen > at->began ||
+	    c->sent < at->due || deed->session != deed->actor->session)
 		return;
 	if (c->status == STATUS_GOOD || c->status == STATUS_CONFLICT ||
 	    (c->status == STATUS_CHECK && (c->key == 0xe || c->key == 3)))

@@ -270,6 +270,8 @@ static void judge_compare(struct deed *deed)
 
 	if (!c->status || (c->status == CHECK && c->key == 0xe))
 		model_compared(model_of(deed), deed->first, deed->n, c->out, c->sent, !c->status);
+	if (!c->status)
+		model_replaced(deed->write, c->out);
 }
 
 static void judge_capacity(struct deed *deed)

@@ -17,6 +17,7 @@ struct trace {
 	uint64_t id; /* 0: zeroes at the beginning of all */
 	uint64_t began, ended; /* FOREVER: not yet */
 	uint64_t seen_until; /* reads that begin later must not see it; FOREVER */
+	uint64_t follows; /* number of a write that it must come after; 0: none */
 	bool zero; /* its content is zeroes */
 	bool stable; /* it was acknowledged, and made stable */
 	bool acknowledged;
@@ -221,6 +222,9 @@ static void end_done(struct model_write *w, struct sector *s, struct trace *t, u
 		if (b && b->seen_until > now)
 			b->seen_until = now;
 	}
+	for (unsigned i = 0; t->follows && i < s->n; i++)
+		if (s->trace[i].id == t->follows && s->trace[i].seen_until > now)
+			s->trace[i].seen_until = now;
 	if (stable)
 		settle(s, t);
 }
@@ -311,6 +315,36 @@ void model_compared(struct model *m, uint64_t first, uint64_t n, const uint8_t *
 		sim_violation(
 			"disk %u sectors %llu+%llu: a miscompare, but nothing else can be there",
 			m->disk, (unsigned long long)first, (unsigned long long)n);
+}
+
+static unsigned count_matches(const struct sector *s, uint64_t id)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < s->n; i++)
+		n += matches(&s->trace[i], id);
+	return n;
+}
+
+void model_replaced(struct model_write *w, const uint8_t *data)
+{
+	for (uint64_t i = 0; i < w->n; i++) {
+		struct sector *s = &w->m->sector[w->first + i];
+		uint64_t id = content_id(w->m, data + i * SIM_SECTOR, w->first + i);
+		struct trace *mine = trace_find(s, w->id), *old = trace_find(s, id);
+
+		if (!id || !old || count_matches(s, id) != 1)
+			continue;
+		for (unsigned k = 0; k < s->n; k++) {
+			struct trace *t = &s->trace[k];
+
+			if (t == mine || t == old || t->began < old->ended)
+				continue;
+			t->follows = w->id;
+			if (t->acknowledged)
+				mine->seen_until = min(mine->seen_until, sim_moment());
+		}
+	}
 }
 
 void model_forget(struct model *m, uint64_t oldest)

@@ -41,6 +41,11 @@ void model_read(struct model *m, uint64_t first, uint64_t n, const uint8_t *data
 /* The same for the content that a COMPARE AND WRITE found equal (or, @equal false, not all equal). */
 void model_compared(struct model *m, uint64_t first, uint64_t n, const uint8_t *data,
 		    uint64_t began, bool equal);
+/*
+ * @w, a COMPARE AND WRITE that is about to be over, found @data and replaced it at the same
+ * moment: what began after @data was there comes after @w.
+ */
+void model_replaced(struct model_write *w, const uint8_t *data);
 /* Nothing that begins before this moment is under way any more: for forgetting. */
 void model_forget(struct model *m, uint64_t oldest);
 

@@ -48,6 +48,6 @@ MUTANTS = [Mutant(*m) for m in (
      "	return p->freed && !list_empty(&p->waiters);\n", "	return false && p->freed;\n"),
     ("leak-credit", "a task that was aborted keeps its credit", "transport/iscsi/task.c",
      "		t->session->active--;\n", "		t->session->active -= !t->cmd.abort;\n"),
-    ("leak-buffer", "the memory of immediate data is not returned", "transport/iscsi/task.c",
-     "	buf_put(t->payload);\n	if (t->kind == TASK_SCSI)\n", "	if (t->kind == TASK_SCSI)\n"),
+    ("leak-buffer", "the memory of data-out is not returned", "transport/iscsi/data_out.c",
+     "		buf_put(t->seg_buf[--t->nseg]);\n", "		t->nseg--;\n"),
 )]

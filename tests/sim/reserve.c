@@ -142,7 +142,8 @@ static uint8_t do_preempt(struct deed *deed, struct reservation *r)
 		return CONFLICT;
 	held = r->holder >= 0 && !all_registrants(r->type) && r->holder == (int)victim;
 	if (victim != me)
-		attention_one(&actors[victim], deed->disk, deed->cmd.sent, "its registration was preempted");
+		attention_one(&actors[victim], deed->disk, deed->cmd.sent,
+			      "its registration was preempted");
 	if (victim != me || !held)
 		unregister(r, victim);
 	if (held) {
