@@ -1,181 +1,136 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PDUs to a connection in full feature phase, over a whole server with a disk in
- * memory. The first byte chooses what was negotiated; then pieces: a
- * length byte n and n bytes of script. A script's first byte says what it is:
+ * PDUs of two initiators in full feature phase, to a whole daemon with disks in
+ * memory, one of them slow. The first byte is chance, the second one what the
+ * first initiator negotiates; then pieces: a length byte n and n bytes of script. A script's first
+ * byte says what it is (bits 0-2), whose (bit 3), and how what is sent is cut in
+ * pieces (bits 4-7):
  *
  *	raw bytes, as they are
  *	a PDU: which header bytes follow is up to the input; numbers that a sound
  *	initiator would send (CmdSN, tags of its own commands and of R2Ts,
  *	digests) are filled in unless bits of the second byte forbid it
- *	take what the target says; or let it run
+ *	the daemon runs; time passes; the initiator leaves, or sends no more
  *
- * After the last piece the initiator is gone, and nothing may be left of it.
+ * Who is not there logs in. After the last piece all are gone, and nothing may be left of them.
  */
-#include <stdio.h>
 #include <string.h>
 
-#include "base/log.h"
-#include "transport/iscsi/digest.h"
-#include "../unit/iscsi/world.h"
+#include "initiator.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#define LOGINS_MAX 6
 
 enum { KEEP_SN = 1, KEEP_TAG = 2, KEEP_TTT = 4, KEEP_LEN = 8, CUT = 16, FILL = 32 };
+enum { RAW, WAIT, STEPS, LEAVE, SHUT, SEND };
 
-struct script {
-	const uint8_t *p;
-	unsigned left;
-};
+static struct initiator initiator[2];
+static unsigned logins; /* of this input */
 
-static struct r2t_seen {
-	be32 itt, ttt, offset, desired;
-} seen;
-static bool header_digest, data_digest;
-
-static uint8_t byte(struct script *s)
+static void set_up(void)
 {
-	if (!s->left)
-		return 0;
-	s->left--;
-	return *s->p++;
+	if (tgtd.control)
+		return;
+	tgtd_begin(control_verbs);
+	tgtd_do("target.create", "'tid':1,'name':'" INITIATOR_TARGET "'");
+	tgtd_do("acl.add", "'tid':1,'address':'ALL'");
+	tgtd_do("lun.create", "'tid':1,'lun':1,'bstype':'mem','bsopts':'size=4M','thin':true");
+	tgtd_do("lun.create", "'tid':1,'lun':2,'bstype':'delay','bsopts':'size=1M,delay_us=20000'");
 }
 
-static void bytes(struct script *s, uint8_t *to, unsigned n)
+/* Header fields that a sound initiator would not choose freely. */
+static void fill_in(struct initiator *i, union pdu *h, uint8_t how)
 {
-	while (n--)
-		*to++ = byte(s);
-}
+	bool data_out = h->basic.opcode == PDU_DATA_OUT;
 
-/* What the target says; the tags of its R2Ts are of use. */
-static void listen_to(struct peer *p)
-{
-	size_t at = 0;
-
-	peer_receive(p);
-	while (p->in_len - at >= BHS_LEN) {
-		const union pdu *h = (const union pdu *)(p->in + at);
-		size_t len = be24_get(h->basic.data_len);
-		size_t whole = BHS_LEN + (header_digest ? 4 : 0) + len + pdu_pad((uint32_t)len) +
-			       (len && data_digest ? 4 : 0);
-
-		if (p->in_len - at < whole)
-			break;
-		if (h->basic.opcode == PDU_R2T)
-			seen = (struct r2t_seen){ h->r2t.itt, h->r2t.ttt, h->r2t.offset,
-						  h->r2t.desired };
-		at += whole;
+	if (!(how & KEEP_TAG))
+		h->basic.itt = data_out ? i->r2t_itt : be32_make(i->itt++);
+	if (!(how & KEEP_TTT) && data_out) {
+		h->data_out.ttt = i->r2t_ttt;
+		h->data_out.offset = i->r2t_offset;
 	}
-	p->in_len -= at;
-	memmove(p->in, p->in + at, p->in_len);
+	if (!(how & KEEP_SN) && !data_out) {
+		h->request.cmd_sn = be32_make(i->cmd_sn);
+		i->cmd_sn += !(h->basic.opcode & PDU_IMMEDIATE);
+	}
 }
 
-static size_t add_digest(uint8_t *wire, size_t at, size_t from)
+static void send_pdu(struct initiator *i, struct input *s, size_t piece)
 {
-	iscsi_digest_store(wire + at, iscsi_crc32c(wire + from, at - from));
-	return at + 4;
-}
-
-static void send_pdu(struct peer *p, struct script *s)
-{
-	static uint8_t wire[BHS_LEN + 1020 + 300000];
+	static uint8_t wire[BHS_LEN + AHS_MAX + (4u << 16) + 3 * DIGEST_LEN];
 	union pdu *h = (union pdu *)wire;
-	uint8_t how = byte(s);
-	size_t at = BHS_LEN, from;
+	uint8_t how = input_byte(s);
+	size_t ahs, given;
 	uint32_t len;
 
 	memset(wire, 0, BHS_LEN);
-	bytes(s, wire, 4);
-	bytes(s, wire + 9, 1);
-	h->basic.ahs_len = byte(s);
-	bytes(s, wire + 16, 32);
-	len = (uint32_t)byte(s) << 8 | byte(s);
-	len = how & FILL ? len * 4 : min(len, s->left);
+	input_bytes(s, wire, 4);
+	input_bytes(s, wire + 9, 1);
+	h->basic.ahs_len = input_byte(s);
+	input_bytes(s, wire + 16, 32);
+	len = (uint32_t)input_number(s, 2);
+	len = how & FILL ? len * 4 : (uint32_t)min(len, s->left);
 	h->basic.data_len = be24_make(how & KEEP_LEN ? (uint32_t)be_load(wire + 44, 3) : len);
-	if (!(how & KEEP_TAG))
-		h->basic.itt = h->basic.opcode == PDU_DATA_OUT ? seen.itt : be32_make(p->itt++);
-	if (!(how & KEEP_TTT) && h->basic.opcode == PDU_DATA_OUT) {
-		h->data_out.ttt = seen.ttt;
-		h->data_out.offset = seen.offset;
-	}
-	if (!(how & KEEP_SN) && h->basic.opcode != PDU_DATA_OUT) {
-		h->request.cmd_sn = be32_make(p->cmd_sn);
-		p->cmd_sn += !(h->basic.opcode & PDU_IMMEDIATE);
-	}
-	bytes(s, wire + at, h->basic.ahs_len * 4u);
-	at += h->basic.ahs_len * 4u;
-	if (header_digest)
-		at = add_digest(wire, at, 0);
-	from = at;
-	memset(wire + at, 0xda, len + 3);
-	bytes(s, wire + at, min(len, s->left));
-	at += len + pdu_pad(len);
-	if (len && data_digest)
-		at = add_digest(wire, at, from);
-	peer_send(p, wire, how & CUT && at > 60 ? at / 2 : at);
+	fill_in(i, h, how);
+	ahs = h->basic.ahs_len * 4u;
+	input_bytes(s, wire + BHS_LEN, ahs);
+	given = min(len, s->left);
+	input_bytes(s, wire + BHS_LEN + ahs, given);
+	memset(wire + BHS_LEN + ahs + given, 0xda, len - given);
+	len = (uint32_t)initiator_seal(i, wire, ahs, len);
+	peer_send(&i->peer, wire, how & CUT && len > 60 ? len / 2 : len, piece, initiator_listen);
 }
 
-static void play(struct peer *p, struct script s)
+static void play(struct input s)
 {
-	switch (byte(&s) & 7) {
-	case 0:
-		peer_send(p, s.p, s.left);
+	uint8_t op = input_byte(&s);
+	unsigned who = op >> 3 & 1, n;
+	struct initiator *i = &initiator[who];
+
+	if (i->peer.ended)
+		peer_leave(&i->peer, false);
+	if (!i->peer.sp && (logins++ >= LOGINS_MAX || !initiator_login(i, who, input_byte(&s))))
+		return;
+	switch (op & 7) {
+	case RAW:
+		peer_send(&i->peer, s.p, s.left, peer_piece(op >> 4), initiator_listen);
 		break;
-	case 1:
-		listen_to(p);
+	case WAIT:
+		n = input_byte(&s) + 1u;
+		tgtd_wait((uint64_t)n * n * NSEC_PER_MSEC);
 		break;
-	case 2:
-		for (unsigned n = byte(&s); n; n--)
-			world_step();
-		listen_to(p);
+	case STEPS:
+		tgtd_steps(input_byte(&s) * 4u);
+		break;
+	case LEAVE:
+		peer_leave(&i->peer, input_byte(&s) & 1);
+		break;
+	case SHUT:
+		sim_peer_shut(i->peer.sp);
 		break;
 	default:
-		send_pdu(p, &s);
+		send_pdu(i, &s, peer_piece(op >> 4));
 		break;
 	}
-}
-
-static struct peer *log_in(uint8_t how)
-{
-	char keys[256];
-	size_t n = 0;
-	struct peer *p;
-
-	header_digest = data_digest = false;
-	n += (size_t)snprintf(keys + n, 100, "InitialR2T=%s", how & 1 ? "Yes" : "No") + 1;
-	n += (size_t)snprintf(keys + n, 100, "ImmediateData=%s", how & 2 ? "Yes" : "No") + 1;
-	n += (size_t)snprintf(keys + n, 100, "FirstBurstLength=%u", how & 4 ? 4096 : 65536) + 1;
-	n += (size_t)snprintf(keys + n, 100, "MaxBurstLength=%u", how & 8 ? 8192 : 262144) + 1;
-	n += (size_t)snprintf(keys + n, 100, "MaxOutstandingR2T=%u", how & 16 ? 4 : 1) + 1;
-	p = peer_login(keys, n);
-	/* as if they had been negotiated: peer_login() itself knows no digests */
-	reactor_turn(world.data, 0);
-	p->conn->header_digest = header_digest = how & 32;
-	p->conn->data_digest = data_digest = how & 64;
-	return p;
+	if (i->peer.sp)
+		initiator_listen(&i->peer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static bool ready;
-	struct peer *p;
+	struct input in = { data, size };
+	uint8_t chance;
 
-	if (!ready) {
-		world_begin(&engine_epoll, MIB(4));
-		ready = true;
-	}
-	if (!size)
-		return 0;
-	memset(&seen, 0, sizeof(seen));
-	p = log_in(data[0]);
-	for (size_t at = 1; at + 1 < size && !p->closed;) {
-		unsigned n = (unsigned)min((size_t)data[at], size - at - 1);
-
-		play(p, (struct script){ data + at + 1, n });
-		at += 1 + n;
-	}
-	world_step();
-	peer_close(p);
-	world_until(world_is_empty());
+	set_up();
+	chance = input_byte(&in);
+	tgtd_input(chance);
+	logins = 1;
+	if (initiator_login(&initiator[0], 0, input_byte(&in)))
+		while (in.left)
+			play(input_piece(&in, input_byte(&in)));
+	tgtd_steps(20);
+	for (unsigned i = 0; i < 2; i++)
+		peer_leave(&initiator[i].peer, chance & 1);
+	tgtd_idle();
+	tgtd_tidy();
 	return 0;
 }
