@@ -28,6 +28,7 @@ static struct host {
 	struct reactor *reactors[HOST_REACTORS];
 	uint64_t asleep_until[HOST_REACTORS]; /* without a CPU */
 	unsigned nreactors;
+	volatile bool refusing; /* volatile: compilers know that calloc() does not look at it, and are wrong; a data reactor's turn: its allocations may fail */
 	struct slot fds[SIM_FDS];
 	unsigned next_fd;
 } host;
@@ -77,9 +78,19 @@ uint64_t sim_delay(void)
 	return sim_below(40 * NSEC_PER_MSEC);
 }
 
+bool sim_memory_refused(void)
+{
+	return host.refusing && sim_chance(host.faults.no_memory);
+}
+
 void *sim_alloc(size_t size)
 {
-	void *p = calloc(1, size);
+	bool refusing = host.refusing;
+	void *p;
+
+	host.refusing = false;
+	p = calloc(1, size);
+	host.refusing = refusing;
 
 	if (!p) {
 		fprintf(stderr, "the simulator has no memory\n");
@@ -102,9 +113,13 @@ uint64_t sim_now(void)
 
 void sim_arm(struct timer *t, uint64_t ns, void (*fn)(struct timer *t))
 {
+	bool refusing = host.refusing;
+
 	t->fn = fn;
+	host.refusing = false;
 	if (!timer_heap_set(&host.timers, t, host.now + ns))
 		abort();
+	host.refusing = refusing;
 }
 
 void sim_disarm(struct timer *t)
@@ -393,7 +408,9 @@ static void take_turn(unsigned i)
 	struct reactor *r = host.reactors[i];
 
 	host.now += sim_below(5000);
+	host.refusing = host.faults.no_memory && r->id < REACTORS_MAX;
 	reactor_turn(r, 0);
+	host.refusing = false;
 	if (sim_chance(host.faults.sleepy))
 		host.asleep_until[i] = host.now + sim_delay() * 4;
 }

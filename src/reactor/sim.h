@@ -30,6 +30,7 @@ struct sim_faults {
 	unsigned full; /* ENOSPC: likewise */
 	unsigned sync_error; /* EIO: some of what was not stable never will be, and nobody says so again */
 	unsigned no_buffers; /* ENOMEM of a socket operation or of a file read */
+	unsigned no_memory; /* malloc() and its like fail, see sim_memory_refused() */
 };
 
 /* @native: the engine says that it reads files asynchronously, as io_uring does. */
@@ -64,6 +65,9 @@ uint64_t sim_below(uint64_t n);
 bool sim_chance(unsigned n);
 /* A number that two runs of one seed share exactly if they took the same way. */
 uint64_t sim_fingerprint(void);
+
+/* True if an allocation by the code that runs now shall fail: that of a data reactor's turn may. */
+bool sim_memory_refused(void);
 
 /* ---- what a reader of a failed run sees -------------------------------- */
 

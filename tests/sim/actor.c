@@ -14,7 +14,7 @@
 
 struct actor actors[ACTORS];
 unsigned nactors;
-bool media_fail;
+bool media_fail, client_may_be_rejected;
 
 static struct play {
 	unsigned left; /* actions that may still be begun */
@@ -315,8 +315,9 @@ static void choose_faults(void)
 	if (kind == 3 || kind == 5)
 		f->stall = 300, f->sleepy = 3000;
 	if (kind == 4)
-		f->no_buffers = 50, f->again = 70000;
+		f->no_buffers = 50, f->no_memory = 3000, f->again = 70000;
 	media_fail = f->read_error || f->no_buffers;
+	client_may_be_rejected = f->no_memory;
 }
 
 void play_begin(void)

@@ -109,6 +109,9 @@ struct client_tmf {
 	bool on_wire, immediate;
 };
 
+/* The target has had no memory at times: it may reject what it has no memory for. */
+extern bool client_may_be_rejected;
+
 struct client_opts {
 	const char *name; /* InitiatorName */
 	const char *target; /* TargetName */

@@ -418,6 +418,10 @@ static void reject(struct client *c, const union pdu *h, const uint8_t *data, ui
 	memcpy(&r, data, BHS_LEN);
 	sim_say("%s <- reject of opcode %x, %x: reason %x", c->name, r.basic.opcode,
 		be32_get(r.basic.itt), h->reject.reason);
+	if (client_may_be_rejected && h->reject.reason != REJECT_IMMEDIATE) {
+		client_drop(c, true); /* there may be a gap in its CmdSNs now */
+		return;
+	}
 	if (h->reject.reason != REJECT_IMMEDIATE || !(r.basic.opcode & PDU_IMMEDIATE))
 		client_bad(c, "opcode %x is rejected for reason %x", r.basic.opcode,
 			   h->reject.reason);

@@ -349,6 +349,8 @@ static void judge_cause(struct deed *deed)
 				    (c->asc == 0x25 && k->removed) || c->asc == 0x26 ||
 				    (c->asc == 0x24 && deed->kind->make == pr_make)))
 			return;
+		if (c->key == 5 && c->asc == 0x55 && client_may_be_rejected)
+			return; /* no memory for a registration */
 		if ((c->key == 3 || c->key == 4 || c->key == 7 || c->key == 0xb) && media_fail)
 			return;
 	}

@@ -170,8 +170,10 @@ struct iscsi_task *command_begin(struct iscsi_conn *c, const union pdu *p, const
 	if (unlikely(t && !t->in_sam))
 		return refuse(c, p, REJECT_TASK_IN_PROGRESS);
 	t = task_create(s, TASK_SCSI, itt, sn, immediate);
-	if (unlikely(!t))
-		return refuse(c, p, REJECT_RESOURCES);
+	if (unlikely(!t)) { /* a reject would leave a gap in its CmdSNs, which few initiators fill */
+		conn_close(c, "no memory for its commands");
+		return NULL;
+	}
 	cmd_init(&t->cmd, s->nexus, h->lun, itt, h->flags & COMMAND_ATTR, cdb, cdb_len);
 	t->cmd.read = h->flags & COMMAND_READ;
 	t->cmd.write = h->flags & COMMAND_WRITE;
