@@ -7,7 +7,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 300
 QUICK ?=
 
-.PHONY: all run test bench lint format fuzz install clean help
+.PHONY: all run test sim soak bench lint format fuzz install clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -25,6 +25,13 @@ run:
 
 test:
 	@tests/run $(TESTFLAGS)
+
+# The simulation: one seed with its trace, the usual ones, or new ones for a while.
+sim:
+	@scripts/sim $(if $(SEED),--seed=$(SEED),--seeds=$(or $(SEEDS),1-2000))
+
+soak:
+	@scripts/sim --soak=$(or $(SECONDS),600)
 
 bench:
 	@tests/bench/run $(if $(filter-out 0,$(QUICK)),--quick) $(BENCHFLAGS)
@@ -53,6 +60,8 @@ help:
 	@echo '                 LISTEN=addr[:port]   where to listen (default 127.0.0.1:3260 or the next free port)'
 	@echo 'make test      install what the tests need, build three ways, run everything'
 	@echo '                 TESTFLAGS="--filter WORD --build plain"   a part of it (tests/run --help)'
+	@echo 'make sim       the simulated daemon under SEEDS=1-2000; SEED=n: one, with a trace of all that happens'
+	@echo 'make soak      new seeds for SECONDS=600'
 	@echo 'make bench     what it costs, against a floor and against tgt; rewrites docs/performance.md'
 	@echo '                 QUICK=1       a look while working, below two minutes; writes nothing'
 	@echo '                 SPDK=path     SPDK'\''s iscsi_tgt takes part'

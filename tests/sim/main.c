@@ -42,6 +42,7 @@ static uint64_t run_seed(uint64_t seed)
 {
 	uint64_t print;
 
+	alarm(SEED_SECONDS);
 	world_begin(seed);
 	play_begin();
 	play_on(ACTIONS / 2);
@@ -74,14 +75,24 @@ static void run_batch(uint64_t first, uint64_t last)
 	}
 }
 
-static void out_of_time(int sig)
+/* Name the seed; then the signal does what it does. */
+static void fatal(int sig)
 {
-	static const char text[] = "a run does not end\n";
+	char text[80];
+	int n = snprintf(text, sizeof(text), "\nseed %llu: %s\n", (unsigned long long)world.seed,
+			 sig == SIGALRM ? "it does not end" : sigabbrev_np(sig));
 
-	(void)sig;
-	if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0)
-		_Exit(1);
-	abort();
+	signal(sig, SIG_DFL);
+	if (write(STDERR_FILENO, text, (size_t)n) > 0)
+		raise(sig);
+}
+
+static void take_signals(void)
+{
+	static const int signals[] = { SIGALRM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL };
+
+	for (size_t i = 0; i < array_size(signals); i++)
+		signal(signals[i], fatal);
 }
 
 static pid_t start_batch(uint64_t first, uint64_t last)
@@ -91,11 +102,8 @@ static pid_t start_batch(uint64_t first, uint64_t last)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGALRM, out_of_time);
-	alarm(SEED_SECONDS);
 	run_batch(first, last);
-	fflush(stdout);
-	_Exit(0);
+	exit(0); /* as everybody ends, so that leaks are found */
 }
 
 struct job {
@@ -115,10 +123,6 @@ static int reap(struct job *jobs, unsigned n)
 		jobs[i].pid = 0;
 		if (WIFEXITED(status) && !WEXITSTATUS(status))
 			return 0;
-		if (WIFSIGNALED(status))
-			fprintf(stderr, "one of the seeds %llu-%llu: killed by signal %d\n",
-				(unsigned long long)jobs[i].first, (unsigned long long)jobs[i].last,
-				WTERMSIG(status));
 		return 1;
 	}
 	return 0;
@@ -246,6 +250,7 @@ int main(int argc, char **argv)
 			     .jobs = (unsigned)sysconf(_SC_NPROCESSORS_ONLN) };
 	int rc = parse(&o, argc, argv);
 
+	take_signals();
 	o.jobs = min(o.jobs, (unsigned)JOBS_MAX);
 	if (rc)
 		return rc;
