@@ -28,7 +28,8 @@ static struct host {
 	struct reactor *reactors[HOST_REACTORS];
 	uint64_t asleep_until[HOST_REACTORS]; /* without a CPU */
 	unsigned nreactors;
-	volatile bool refusing; /* volatile: compilers know that calloc() does not look at it, and are wrong; a data reactor's turn: its allocations may fail */
+	/* A data reactor's turn: its allocations may fail. Compilers think that calloc() cannot look at it. */
+	volatile bool refusing;
 	struct slot fds[SIM_FDS];
 	unsigned next_fd;
 } host;
