@@ -40,7 +40,7 @@ __attribute__((noreturn)) void tgtd_wrong(const char *file, int line, const char
 		while (!(cond)) \
 			tgtd_check(sim_now() <= until_ns && sim_step()); \
 	} while (0)
-#define tgtd_until(cond) tgtd_until_in(400, cond)
+#define tgtd_until(cond) tgtd_until_in(4000, cond)
 
 /* Bring the daemon up, once. @verbs: those of its socket. */
 void tgtd_begin(const struct verb *verbs);

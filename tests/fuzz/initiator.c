@@ -6,6 +6,9 @@
 
 #include "transport/iscsi/digest.h"
 
+/* how of initiator_send() */
+enum { KEEP_SN = 1, KEEP_TAG = 2, KEEP_TTT = 4, KEEP_LEN = 8, CUT = 16, FILL = 32 };
+
 #define STATUS_AFTER 36 /* of the BHS: Status-Class of a login response */
 
 /* ---- what the daemon says ------------------------------------------------------------- */
@@ -178,7 +181,11 @@ static size_t add_digest(uint8_t *wire, size_t at, size_t from)
 	return at + DIGEST_LEN;
 }
 
-size_t initiator_seal(const struct initiator *i, uint8_t *wire, size_t ahs, size_t len)
+/*
+ * Complete the PDU at @wire, whose header, AHS and @len bytes of data are in place: padding and
+ * digests are put in (there is room). Returns the bytes to send.
+ */
+static size_t seal(const struct initiator *i, uint8_t *wire, size_t ahs, size_t len)
 {
 	size_t at = BHS_LEN + ahs, pad = pdu_pad((uint32_t)len);
 
@@ -206,4 +213,47 @@ union pdu initiator_command(struct initiator *i, uint8_t lun, const uint8_t *cdb
 
 	memcpy(h.command.cdb, cdb, cdb_len);
 	return h;
+}
+
+/* Header fields that a sound initiator would not choose freely. */
+static void fill_in(struct initiator *i, union pdu *h, uint8_t how)
+{
+	bool data_out = h->basic.opcode == PDU_DATA_OUT;
+
+	if (!(how & KEEP_TAG))
+		h->basic.itt = data_out ? i->r2t_itt : be32_make(i->itt++);
+	if (!(how & KEEP_TTT) && data_out) {
+		h->data_out.ttt = i->r2t_ttt;
+		h->data_out.offset = i->r2t_offset;
+	}
+	if (!(how & KEEP_SN) && !data_out) {
+		h->request.cmd_sn = be32_make(i->cmd_sn);
+		i->cmd_sn += !(h->basic.opcode & PDU_IMMEDIATE);
+	}
+}
+
+void initiator_send(struct initiator *i, struct input *s, size_t piece)
+{
+	static uint8_t wire[BHS_LEN + AHS_MAX + (4u << 16) + 3 * DIGEST_LEN];
+	union pdu *h = (union pdu *)wire;
+	uint8_t how = input_byte(s);
+	size_t ahs, given;
+	uint32_t len;
+
+	memset(wire, 0, BHS_LEN);
+	input_bytes(s, wire, 4);
+	input_bytes(s, wire + 9, 1);
+	h->basic.ahs_len = input_byte(s);
+	input_bytes(s, wire + 16, 32);
+	len = (uint32_t)input_number(s, 2);
+	len = how & FILL ? len * 4 : (uint32_t)min(len, s->left);
+	h->basic.data_len = be24_make(how & KEEP_LEN ? (uint32_t)be_load(wire + 44, 3) : len);
+	fill_in(i, h, how);
+	ahs = h->basic.ahs_len * 4u;
+	input_bytes(s, wire + BHS_LEN, ahs);
+	given = min(len, s->left);
+	input_bytes(s, wire + BHS_LEN + ahs, given);
+	memset(wire + BHS_LEN + ahs + given, 0xda, len - given);
+	len = (uint32_t)seal(i, wire, ahs, len);
+	peer_send(&i->peer, wire, how & CUT && len > 60 ? len / 2 : len, piece, initiator_listen);
 }

@@ -25,10 +25,11 @@ bool initiator_login(struct initiator *i, unsigned port, uint8_t how);
 /* Take what the daemon says, and look at its form. @p is an initiator's. */
 void initiator_listen(struct peer *p);
 /*
- * Complete the PDU at @wire, whose header, AHS and @len bytes of data are in place: padding and
- * digests are put in (there is room). Returns the bytes to send.
+ * Send a PDU that the input makes: which header bytes it has is up to it; numbers that a sound
+ * initiator would send (CmdSN, tags of its own commands and of R2Ts, digests) are filled in
+ * unless bits of the first byte forbid it. In pieces of @piece bytes.
  */
-size_t initiator_seal(const struct initiator *i, uint8_t *wire, size_t ahs, size_t len);
+void initiator_send(struct initiator *i, struct input *s, size_t piece);
 /* The header of a SCSI command of the initiator. */
 union pdu initiator_command(struct initiator *i, uint8_t lun, const uint8_t *cdb, unsigned cdb_len,
 			    uint8_t flags, uint32_t expected);

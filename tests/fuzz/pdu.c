@@ -7,9 +7,7 @@
  * pieces (bits 4-7):
  *
  *	raw bytes, as they are
- *	a PDU: which header bytes follow is up to the input; numbers that a sound
- *	initiator would send (CmdSN, tags of its own commands and of R2Ts,
- *	digests) are filled in unless bits of the second byte forbid it
+ *	a PDU (initiator_send())
  *	the daemon runs; time passes; the initiator leaves, or sends no more
  *
  * Who is not there logs in. After the last piece all are gone, and nothing may be left of them.
@@ -20,7 +18,6 @@
 
 #define LOGINS_MAX 6
 
-enum { KEEP_SN = 1, KEEP_TAG = 2, KEEP_TTT = 4, KEEP_LEN = 8, CUT = 16, FILL = 32 };
 enum { RAW, WAIT, STEPS, LEAVE, SHUT, SEND };
 
 static struct initiator initiator[2];
@@ -35,49 +32,6 @@ static void set_up(void)
 	tgtd_do("acl.add", "'tid':1,'address':'ALL'");
 	tgtd_do("lun.create", "'tid':1,'lun':1,'bstype':'mem','bsopts':'size=4M','thin':true");
 	tgtd_do("lun.create", "'tid':1,'lun':2,'bstype':'delay','bsopts':'size=1M,delay_us=20000'");
-}
-
-/* Header fields that a sound initiator would not choose freely. */
-static void fill_in(struct initiator *i, union pdu *h, uint8_t how)
-{
-	bool data_out = h->basic.opcode == PDU_DATA_OUT;
-
-	if (!(how & KEEP_TAG))
-		h->basic.itt = data_out ? i->r2t_itt : be32_make(i->itt++);
-	if (!(how & KEEP_TTT) && data_out) {
-		h->data_out.ttt = i->r2t_ttt;
-		h->data_out.offset = i->r2t_offset;
-	}
-	if (!(how & KEEP_SN) && !data_out) {
-		h->request.cmd_sn = be32_make(i->cmd_sn);
-		i->cmd_sn += !(h->basic.opcode & PDU_IMMEDIATE);
-	}
-}
-
-static void send_pdu(struct initiator *i, struct input *s, size_t piece)
-{
-	static uint8_t wire[BHS_LEN + AHS_MAX + (4u << 16) + 3 * DIGEST_LEN];
-	union pdu *h = (union pdu *)wire;
-	uint8_t how = input_byte(s);
-	size_t ahs, given;
-	uint32_t len;
-
-	memset(wire, 0, BHS_LEN);
-	input_bytes(s, wire, 4);
-	input_bytes(s, wire + 9, 1);
-	h->basic.ahs_len = input_byte(s);
-	input_bytes(s, wire + 16, 32);
-	len = (uint32_t)input_number(s, 2);
-	len = how & FILL ? len * 4 : (uint32_t)min(len, s->left);
-	h->basic.data_len = be24_make(how & KEEP_LEN ? (uint32_t)be_load(wire + 44, 3) : len);
-	fill_in(i, h, how);
-	ahs = h->basic.ahs_len * 4u;
-	input_bytes(s, wire + BHS_LEN, ahs);
-	given = min(len, s->left);
-	input_bytes(s, wire + BHS_LEN + ahs, given);
-	memset(wire + BHS_LEN + ahs + given, 0xda, len - given);
-	len = (uint32_t)initiator_seal(i, wire, ahs, len);
-	peer_send(&i->peer, wire, how & CUT && len > 60 ? len / 2 : len, piece, initiator_listen);
 }
 
 static void play(struct input s)
@@ -108,7 +62,7 @@ static void play(struct input s)
 		sim_peer_shut(i->peer.sp);
 		break;
 	default:
-		send_pdu(i, &s, peer_piece(op >> 4));
+		initiator_send(i, &s, peer_piece(op >> 4));
 		break;
 	}
 	if (i->peer.sp)

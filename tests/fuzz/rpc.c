@@ -44,7 +44,6 @@ static struct client {
 } client[CLIENTS];
 static unsigned clients; /* of this input */
 static struct initiator initiator;
-static bool port_in; /* the initiator is logged in */
 
 /* ---- the daemon's verbs, kept within our folder ---------------------------------------------- */
 
@@ -284,21 +283,25 @@ static void send_command(uint8_t what, uint8_t lun)
 	peer_send(&initiator.peer, &h, sizeof(h), 0, initiator_listen);
 }
 
-static void do_initiator(struct input *in)
+static void do_initiator(struct input *in, size_t piece)
 {
 	uint8_t what = input_byte(in), lun = input_byte(in) & 3;
+	struct input pdu;
 
 	if (initiator.peer.ended)
 		peer_leave(&initiator.peer, false);
-	port_in = initiator.peer.sp;
-	if (!port_in) {
-		port_in = initiator_login(&initiator, what >> 4 & 1, 3);
+	if (!initiator.peer.sp) {
+		initiator_login(&initiator, what >> 4 & 1, 3);
 	} else if (what >= 0xf8) {
 		peer_leave(&initiator.peer, what & 1);
+	} else if (what >= 0xe0) {
+		pdu = input_piece(in, input_byte(in));
+		initiator_send(&initiator, &pdu, piece);
 	} else {
 		send_command(what, lun);
-		initiator_listen(&initiator.peer);
 	}
+	if (initiator.peer.sp)
+		initiator_listen(&initiator.peer);
 }
 
 /* ---- an input --------------------------------------------------------------------------------- */
@@ -341,7 +344,7 @@ static void play(struct input *in)
 	if ((op & 7) == RUN)
 		run(in);
 	else if ((op & 7) == INITIATOR)
-		do_initiator(in);
+		do_initiator(in, piece);
 	else if (!come(c))
 		in->left = 0;
 	else if ((op & 7) == CLIENT)
@@ -379,7 +382,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	set_up();
 	tgtd_input(input_byte(&in));
 	clients = 0;
-	port_in = initiator_login(&initiator, 0, 3);
+	initiator_login(&initiator, 0, 3);
 	for (unsigned i = 0; i < RECORDS_MAX && in.left; i++)
 		play(&in);
 	*sim_faults() = (struct sim_faults){ 0 };
