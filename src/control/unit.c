@@ -271,6 +271,9 @@ static int check_spec(struct control *c, const struct unit_spec *s, enum fail *f
 	const struct store_ops *ops = store_find(type);
 	uint32_t bs = s->block_size;
 
+	*fail = FAIL_NO_TARGET;
+	if (!target_find(&c->ts, s->tid)) /* who makes several units comes back for each */
+		return err_set(e, -ENOENT, "target %u has just been deleted", s->tid);
 	*fail = FAIL_TARGET_ACTIVE;
 	if (target_going(c, s->tid, e))
 		return e->code;
