@@ -16,6 +16,7 @@
 #define DATA_MEMORY (2 * SLAB_SIZE) /* of a reactor: little, so that it runs out */
 #define SHUTDOWN_GRACE_NS (2 * NSEC_PER_SEC)
 #define SEND_NS (2 * NSEC_PER_SEC) /* without progress, then the rest is not sent */
+#define STEPS_NS (50 * NSEC_PER_MSEC)
 #define PIECES_MAX 48 /* that have steps between them */
 
 struct tgtd tgtd;
@@ -154,6 +155,8 @@ void tgtd_begin(const struct verb *verbs)
 	log_to(nobody_reads);
 	sim_begin(1);
 	sim_tracing = getenv("SIM_TRACE");
+	if (sim_tracing)
+		setlinebuf(stdout);
 	tgtd.control = make_reactor("control", REACTORS_MAX, SLAB_SIZE);
 	for (unsigned i = 0; i < TGTD_REACTORS; i++)
 		tgtd.data[i] = make_reactor(names[i], i, DATA_MEMORY);
@@ -170,10 +173,20 @@ void tgtd_begin(const struct verb *verbs)
 		abort();
 }
 
+/* What is to happen later is not reached by steps: else a daemon with nothing to do would jump to its next timeout. */
+static unsigned pauses, last_pause; /* that are to come; the number of the one that came last */
+
+static void pause_came(void *arg)
+{
+	pauses--;
+	last_pause = (unsigned)(uintptr_t)arg;
+}
+
 void tgtd_input(uint8_t chance)
 {
 	struct sim_faults *f = sim_faults();
 
+	tgtd_until(!pauses);
 	sim_reseed(chance);
 	log_set_level(LOG_LEVEL_INFO);
 	*f = (struct sim_faults){ 0 };
@@ -189,7 +202,12 @@ void tgtd_input(uint8_t chance)
 
 void tgtd_steps(unsigned n)
 {
-	while (n-- && sim_step())
+	static unsigned number;
+	unsigned mine = ++number;
+
+	pauses++;
+	sim_after(STEPS_NS, pause_came, (void *)(uintptr_t)mine);
+	while (n-- && last_pause != mine && sim_step())
 		;
 }
 

@@ -46,7 +46,7 @@ __attribute__((noreturn)) void tgtd_wrong(const char *file, int line, const char
 void tgtd_begin(const struct verb *verbs);
 /* A new input: @chance is the seed, and its upper bits say what goes wrong beside. */
 void tgtd_input(uint8_t chance);
-/* @n steps; @ns of virtual time. */
+/* At most @n steps, which take little time; @ns of virtual time. */
 void tgtd_steps(unsigned n);
 void tgtd_wait(uint64_t ns);
 

@@ -9,7 +9,7 @@
  *	raw bytes: length (1 byte) and bytes
  *	something else: the daemon runs, time passes, the initiator leaves or sends no more
  *
- * Who is not there connects. "CHAP_R=@" in data becomes the right response to the last challenge.
+ * Who is not there connects. Nobody gets in who may not. "CHAP_R=@" in data becomes the right response to the last challenge.
  */
 #include <ctype.h>
 #include <string.h>
@@ -37,6 +37,7 @@ static struct connection {
 	size_t challenge_len;
 } connection[CONNECTIONS];
 static unsigned connections; /* of this input */
+static bool responded; /* it gave a right response to a challenge */
 
 static void make_target(unsigned tid, const char *name, const char *rest)
 {
@@ -151,6 +152,7 @@ static size_t put_response(const struct connection *c, uint8_t *data, size_t len
 
 	if (!at || !c->algorithm)
 		return len;
+	responded = true;
 	n = chap_hash(c->algorithm, c->id, SECRET, c->challenge, c->challenge_len, digest);
 	rest = len - (size_t)(at + 8 - data);
 	memmove(at + 9 + 2 * n, at + 8, rest);
@@ -226,6 +228,18 @@ static bool connect_peer(struct connection *c)
 	return true;
 }
 
+/* Who is logged in may be. */
+static void check_sessions(void)
+{
+	const struct it_nexus *n;
+
+	tgtd_check(responded || (list_empty(&target_find(&tgtd.c.ts, 2)->nexuses) &&
+				 list_empty(&target_find(&tgtd.c.ts, 3)->nexuses)));
+	list_for_each(n, &target_find(&tgtd.c.ts, 4)->nexuses, target_link)
+		tgtd_check(!strcmp(n->initiator, "iqn.2026-11.fuzz:one"));
+	tgtd_check(list_empty(&target_find(&tgtd.c.ts, 5)->nexuses));
+}
+
 static void play(struct input *in)
 {
 	uint8_t op = input_byte(in);
@@ -251,6 +265,7 @@ static void play(struct input *in)
 	}
 	if (c->peer.sp)
 		listen_to(&c->peer);
+	check_sessions();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -263,6 +278,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	chance = input_byte(&in);
 	tgtd_input(chance);
 	connections = 0;
+	responded = false;
 	discovery = chance & 8;
 	if (discovery)
 		tgtd_do("account.bind", "'user':'joe'");
