@@ -9,7 +9,8 @@
  *	raw bytes: length (1 byte) and bytes
  *	something else: the daemon runs, time passes, the initiator leaves or sends no more
  *
- * Who is not there connects. Nobody gets in who may not. "CHAP_R=@" in data becomes the right response to the last challenge.
+ * Who is not there connects. "CHAP_R=@" in data becomes the right response to the
+ * last challenge. Nobody gets in who may not.
  */
 #include <ctype.h>
 #include <string.h>
