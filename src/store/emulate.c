@@ -121,16 +121,22 @@ static void advance(struct core *c, uint64_t len)
 	}
 }
 
+/* What a piece of at most @most bytes is a multiple of. */
+static uint32_t unit_of(const struct store_limits *l, uint64_t most)
+{
+	uint32_t block = max(l->block, 1u);
+
+	return most >= SECTOR ? max(block, SECTOR) : block;
+}
+
 static bool data_piece(struct store_io *io)
 {
 	const struct store_limits *l = limits_of(io);
 	struct core *c = core_of(io);
 	uint64_t left = c->req.length - c->pos;
 	uint64_t most = l->max_io ? min(left, (uint64_t)l->max_io) : left;
-	uint32_t unit = max(l->block, 1u);
+	uint32_t unit = unit_of(l, most);
 
-	if (most >= SECTOR)
-		unit = max(unit, SECTOR);
 	io->length = piece_in_place(io, most, unit);
 	if (!io->length)
 		io->length = piece_in_room(io, most, unit);
@@ -158,8 +164,7 @@ static void zero_piece(struct store_io *io)
 		io->length = (uint64_t)io->iovcnt * ZERO_PAGE;
 		return;
 	}
-	if (l->block > 1)
-		most -= most % l->block;
+	most -= most % unit_of(l, most);
 	c->iov[0] = (struct iovec){ zero_page, most };
 	io->iov = c->iov;
 	io->iovcnt = 1;
