@@ -14,7 +14,7 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@scripts/need --check build
-	@meson setup $(BUILD) --buildtype=release --prefix=$(PREFIX) -Dtests=disabled
+	@meson setup $(BUILD) --buildtype=release -Db_lto=true --prefix=$(PREFIX) -Dtests=disabled
 
 run: export BUILD := $(BUILD)
 run: export IMAGE := $(IMAGE)

@@ -122,6 +122,7 @@ static uint8_t *map_slab(void)
 	if (head)
 		munmap(m, head);
 	munmap(m + head + SLAB_SIZE, SLAB_SIZE - head);
+	madvise(m + head, SLAB_SIZE, MADV_HUGEPAGE); /* a wish: without it more TLB misses */
 	return m + head;
 }
 
@@ -320,6 +321,11 @@ void bufpool_wake(struct bufpool *p)
 			return;
 		}
 	}
+}
+
+bool bufpool_ample(const struct bufpool *p)
+{
+	return p->used + p->reserved < p->cap / 2;
 }
 
 void buf_put(struct buf *buf)

@@ -74,6 +74,9 @@ static inline struct buf *buf_ref(struct buf *b)
 /* The last user's put returns the memory. NULL is allowed. */
 void buf_put(struct buf *b);
 
+/* Less than half of the cap is in use or reserved. */
+bool bufpool_ample(const struct bufpool *p);
+
 /* Size of the class that serves @size bytes. */
 uint32_t buf_class_of(size_t size);
 

@@ -166,6 +166,8 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
 		break;
 	case IO_RECVMSG:
 		io_uring_prep_recvmsg(sqe, op->fd, op->msg, 0);
+		/* it is armed when all that was there has been taken: a first try finds nothing */
+		sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
 		break;
 	case IO_SENDMSG:
 		io_uring_prep_sendmsg(sqe, op->fd, op->msg, MSG_NOSIGNAL);

@@ -18,7 +18,17 @@ static void use_memory(struct rx *rx, struct buf *b)
 {
 	rx->b = b;
 	rx->mem = b ? b->data : rx->small;
-	rx->cap = b ? RX_BUFFER : RX_SMALL;
+	rx->cap = b ? b->size : RX_SMALL;
+}
+
+static struct buf *new_buffer(struct iscsi_conn *c)
+{
+	struct bufpool *bufs = c->part->bufs;
+	struct buf *b = NULL;
+
+	if (c->rx.large && bufpool_ample(bufs))
+		b = bufpool_get(bufs, RX_BUFFER_LARGE);
+	return b ? b : bufpool_get(bufs, RX_BUFFER);
 }
 
 /* Go on in a new buffer (or, without memory, in rx.small) with what is not parsed yet. */
@@ -26,7 +36,7 @@ static bool renew(struct iscsi_conn *c)
 {
 	struct rx *rx = &c->rx;
 	uint32_t rest = rx->tail - rx->head;
-	struct buf *old = rx->b, *b = bufpool_get(c->part->bufs, RX_BUFFER);
+	struct buf *old = rx->b, *b = new_buffer(c);
 	uint8_t *from = rx->mem + rx->head;
 
 	if (!b && rest > RX_SMALL)
@@ -57,6 +67,12 @@ static bool make_room(struct iscsi_conn *c, uint32_t want)
 	return renew(c) && want <= rx->cap;
 }
 
+/* Of another size than the next one should be. */
+static bool misfits(const struct rx *rx)
+{
+	return rx->large ? rx->cap < RX_BUFFER_LARGE : rx->cap > RX_BUFFER;
+}
+
 /* Before a receive: memory behind rx->tail. */
 static void prepare_memory(struct iscsi_conn *c)
 {
@@ -64,7 +80,8 @@ static void prepare_memory(struct iscsi_conn *c)
 
 	if (rx->head == rx->tail && rx->b && rx->b->users == 1)
 		rx->head = rx->tail = 0;
-	if (!rx->b || (rx->cap - rx->tail < RX_ROOM_MIN && rx->tail - rx->head <= RX_SMALL))
+	if (!rx->b || (!rx->tail && misfits(rx)) ||
+	    (rx->cap - rx->tail < rx->cap / 4 && rx->tail - rx->head <= RX_SMALL))
 		renew(c);
 	if (rx->b)
 		part_watch(c->part);
@@ -218,6 +235,9 @@ static enum parsed parse_payload(struct iscsi_conn *c, uint32_t hlen)
 			deliver(c, p, data, len);
 		return c->state == CONN_FULL ? PARSE_NEXT : PARSE_STOP;
 	}
+	/* a short one comes whole into the buffer: used where it lies, it is never copied */
+	if (rx->head + total <= rx->cap && len <= RX_BUFFER)
+		return PARSE_MORE;
 	if (total - avail <= RX_IN_PLACE && make_room(c, total))
 		return PARSE_MORE;
 	p = (union pdu *)(rx->mem + rx->head);
@@ -309,6 +329,19 @@ void rx_resume(struct iscsi_conn *c)
 
 /* ---- receiving -------------------------------------------------------------------------- */
 
+/* @n bytes came into the buffer. Those who fill it get a large one: fewer, larger batches. */
+static void size_up(struct rx *rx, uint32_t n)
+{
+	if (n == rx->offered && n >= RX_BUFFER / 4) {
+		rx->large = true;
+		rx->calm = 0;
+	} else if (n > RX_BUFFER) {
+		rx->calm = 0;
+	} else if (rx->large && ++rx->calm == RX_CALM) {
+		rx->large = false;
+	}
+}
+
 static void received(struct io_op *op, int res)
 {
 	struct iscsi_conn *c = container_of(op, struct iscsi_conn, rx.op);
@@ -333,6 +366,7 @@ static void received(struct io_op *op, int res)
 	c->counters.rx_bytes += n;
 	if (rx->pl.active)
 		n -= payload_received(c, n);
+	size_up(rx, n);
 	rx->tail += n;
 	parse(c);
 }
@@ -382,8 +416,12 @@ static void rx_go(struct iscsi_conn *c)
 	room = rx->cap - rx->tail;
 	if (rx->pl.active) {
 		n = payload_iov(c, rx->iov, &all);
-		room = all ? min(room, RX_AFTER) : 0;
+		/* what follows a short one may be whole; what follows a long one has to be copied */
+		if (rx->pl.len > RX_BUFFER)
+			room = min(room, RX_AFTER);
+		room = all ? room : 0;
 	}
+	rx->offered = room;
 	if (room)
 		rx->iov[n++] = (struct iovec){ rx->mem + rx->tail, room };
 	rx->msg = (struct msghdr){ .msg_iov = rx->iov, .msg_iovlen = n };

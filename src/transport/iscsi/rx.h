@@ -16,10 +16,12 @@
 #include "transport/iscsi/pdu.h"
 
 #define RX_BUFFER (64u << 10)
+#define RX_BUFFER_LARGE \
+	(256u << 10) /* while receives fill the buffer, and there is plenty of memory */
+#define RX_CALM 64 /* receives in a row that would have fitted RX_BUFFER: it will do again */
 #define RX_IN_PLACE (16u << 10)
 #define RX_AFTER \
 	(8u << 10) /* most that a receive in place brings of what follows: it may have to be copied */
-#define RX_ROOM_MIN (16u << 10) /* with less behind pinned data, a new buffer is taken */
 #define RX_SMALL 1088u /* the largest header: BHS, AHS, digest */
 #define RX_SEGS 16
 #define RX_TURN_COMMANDS 64
@@ -50,6 +52,9 @@ struct rx {
 	struct buf *b; /* NULL: mem is small */
 	uint8_t *mem;
 	uint32_t cap, head, tail; /* bytes at mem; [head, tail) is not parsed */
+	uint32_t offered; /* bytes at mem + tail that the receive under way may fill */
+	unsigned calm; /* receives since the last one that needed a large buffer */
+	bool large; /* the next buffer is */
 	bool polling; /* op is a poll: idle, no buffer is held */
 	bool parking; /* op is cancelled to become one */
 	bool paused; /* the send queue is full */
