@@ -22,6 +22,7 @@ void io_submit(struct reactor *r, struct io_op *op)
 	list_add(&r->queued, &op->link);
 	if (io_is_file(op))
 		r->queued_files++;
+	r->queued_sends += op->verb == IO_SENDMSG;
 	if (r->engine->submit)
 		r->engine->submit(r, op);
 }
@@ -147,6 +148,17 @@ int io_blocking(const struct io_op *op)
 		return -EINVAL;
 	}
 	return rc < 0 ? -errno : rc;
+}
+
+int io_send_now(struct reactor *r, const struct io_op *op)
+{
+	ssize_t n;
+
+	io_count(r, op);
+	do
+		n = sendmsg(op->fd, op->msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : (int)n;
 }
 
 int io_now_syscall(struct reactor *r, struct io_op *op, bool nowait)

@@ -109,11 +109,14 @@ struct engine {
 	void (*ring)(struct reactor *r); /* the doorbell; any thread */
 	uint64_t (*now)(struct reactor *r); /* CLOCK_MONOTONIC, ns */
 	int (*io_now)(struct reactor *r, struct io_op *op, bool nowait);
+	/* Do the SENDMSG @op now, as far as it does not wait; -EAGAIN: it would. NULL: never tried */
+	int (*send_now)(struct reactor *r, const struct io_op *op);
 	void (*forget)(struct reactor *r, int fd); /* may be NULL */
 	void (*close)(struct reactor *r, int fd); /* NULL: the system call */
 	/* NULL: the offload threads run the job. Else the engine does, and cancels. */
 	void (*offload)(struct reactor *r, struct offload *o);
 	bool (*offload_cancel)(struct reactor *r, struct offload *o);
+	bool batches; /* what is queued goes in one call */
 	/* asynchronous buffered file I/O goes to kernel threads anyway: io_uring true, epoll false */
 	bool native_file_io;
 };

@@ -501,6 +501,7 @@ const struct engine engine_epoll = {
 	.ring = epoll_ring,
 	.now = clock_monotonic,
 	.io_now = io_now_syscall,
+	.send_now = io_send_now,
 	.forget = epoll_forget,
 	.native_file_io = false,
 };

@@ -32,6 +32,7 @@ struct reactor {
 	struct list queued, ready; /* io_op.link */
 	const struct io_op *doing; /* whose done runs; only to compare with, it may be freed */
 	unsigned queued_files; /* file operations among the queued: worth a flush of their own */
+	unsigned queued_sends; /* since they were looked at last */
 	struct list later[2]; /* by enum later_when */
 	uint64_t now;
 	bool in_turn; /* else `now` may be old */
@@ -74,6 +75,7 @@ void io_count(struct reactor *r, const struct io_op *op);
 /* For engines: do the file operation @op by a system call that may block. */
 int io_blocking(const struct io_op *op);
 /* For engines without a better idea. */
+int io_send_now(struct reactor *r, const struct io_op *op);
 int io_now_syscall(struct reactor *r, struct io_op *op, bool nowait);
 uint64_t clock_monotonic(struct reactor *r);
 

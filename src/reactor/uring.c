@@ -387,5 +387,7 @@ const struct engine engine_uring = {
 	.ring = uring_ring,
 	.now = clock_monotonic,
 	.io_now = io_now_syscall,
+	.send_now = io_send_now,
+	.batches = true,
 	.native_file_io = true,
 };
