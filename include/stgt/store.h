@@ -42,7 +42,10 @@ enum store_verb {
 enum store_flags {
 	STORE_FUA = 1, /* stable before done */
 	STORE_MAY_UNMAP = 2, /* ZERO may deallocate */
+	STORE_MAY_LEND = 4, /* READ: the store may set io->lent instead of filling iov */
 };
+
+struct buf; /* memory with users, reactor/bufpool.h */
 
 struct store_extent {
 	uint64_t length; /* bytes from io->offset that are of this kind, at least 1 */
@@ -71,6 +74,11 @@ struct store_io {
 	int err; /* 0 or -errno: EIO medium, ENOSPC full, EROFS, ENODEV gone, ENOMEM, ECANCELED */
 	uint64_t where; /* if err: the first byte of the request not known to be good */
 	struct store_extent extent;
+	/*
+	 * NULL, or what was read, from its start on: memory that never changes, with one
+	 * reference, which the caller gives back on its reactor.
+	 */
+	struct buf *lent;
 
 	/* the core's, then the store's */
 	struct store_channel *ch;
@@ -183,6 +191,9 @@ struct store_fd {
 /* Find out what @f->fd can do; the caller has set fd, direct and sync. Writes nothing. */
 void store_fd_probe(struct store_fd *f);
 void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store_fd *f);
+
+/* A reference to at least @io->length bytes of zeroes, to be lent; NULL if that is too much. */
+struct buf *store_zeroes(struct store_channel *ch, const struct store_io *io);
 
 /* Run @fn(@io) on a thread that may block, which ends in store_done() being called here. @fn returns err. */
 void store_offload(struct store_channel *ch, struct store_io *io, int (*fn)(struct store_io *io));

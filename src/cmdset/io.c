@@ -63,11 +63,15 @@ static void store_ended(struct store_io *io)
 {
 	struct scsi_cmd *cmd = container_of(io, struct scsi_cmd, io);
 
+	struct buf *lent = io->lent;
+
 	OBSERVE(cmd, store__done, io->err, cmd->lu->id, cmd->tag, (unsigned)io->verb, io->err);
 	if (changes_medium(io->verb))
 		cmd_write_end(cmd);
-	if (!cmd_release(cmd))
+	if (!cmd_release(cmd)) {
+		buf_put(lent);
 		return;
+	}
 	/* SBC-4: unmapping is a request that the device server may leave */
 	if (likely(!io->err) || (io->err == -EOPNOTSUPP && io->verb == STORE_DISCARD))
 		cmd->next(cmd);

@@ -51,6 +51,10 @@ static void read_have_data(struct scsi_cmd *cmd)
 	struct buf *b = cmd->buf;
 	uint32_t off = cmd->offset, len = read_piece(cmd);
 
+	if (cmd->io.lent) {
+		buf_put(b);
+		b = cmd->io.lent;
+	}
 	cmd->buf = NULL;
 	cmd->offset += len;
 	cmd_give_data(cmd, off, b, b->data, len);
@@ -65,7 +69,7 @@ static void read_have_buf(struct scsi_cmd *cmd)
 	/* the initiator may expect only a part of the last block */
 	cmd->iov[0].iov_base = cmd->buf->data;
 	cmd->iov[0].iov_len = round_up(read_piece(cmd), cmd->lu->block_size);
-	cmd_store(cmd, STORE_READ, position(cmd), cmd->iov[0].iov_len, cmd->iov, 1, 0,
+	cmd_store(cmd, STORE_READ, position(cmd), cmd->iov[0].iov_len, cmd->iov, 1, STORE_MAY_LEND,
 		  read_have_data);
 }
 

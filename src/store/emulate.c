@@ -297,6 +297,7 @@ void emulate_start(struct store_io *io)
 {
 	const struct store_limits *l = limits_of(io);
 
+	io->flags &= ~(uint32_t)STORE_MAY_LEND; /* pieces are not lent */
 	if (io->verb == STORE_FLUSH) {
 		store_finish(io, 0, 0);
 	} else if (io->verb == STORE_EXTENTS) {

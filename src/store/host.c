@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "reactor/bufpool.h"
 #include "store/core.h"
 
 /* At the end of io->room; a store that comes here uses only STORE_OWN_ROOM. */
@@ -175,4 +176,20 @@ void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int
 	h->delayed_err = err;
 	h->where = where;
 	store_after(ch, io, ns, delayed_done);
+}
+
+/* ---- zeroes --------------------------------------------------------------- */
+
+struct buf *store_zeroes(struct store_channel *ch, const struct store_io *io)
+{
+	static alignas(4096) uint8_t zeroes[BUF_MAX]; /* never written */
+	/* By reactor, whose thread counts the users; the first user never goes. */
+	static struct buf lent[REACTORS_MAX + 1];
+	struct buf *b = &lent[reactor_id(ch->reactor)];
+
+	if (io->length > sizeof(zeroes))
+		return NULL;
+	if (unlikely(!b->users))
+		*b = (struct buf){ .data = zeroes, .size = sizeof(zeroes), .users = 1 };
+	return buf_ref(b);
 }

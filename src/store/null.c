@@ -27,7 +27,9 @@ static void null_submit(struct store_channel *ch, struct store_io *io)
 {
 	uint64_t size = store_limits_of(channel_store(ch))->size;
 
-	if (io->verb == STORE_READ)
+	if (io->verb == STORE_READ && io->flags & STORE_MAY_LEND)
+		io->lent = store_zeroes(ch, io);
+	if (io->verb == STORE_READ && !io->lent)
 		for (unsigned i = 0; i < io->iovcnt; i++)
 			memset(io->iov[i].iov_base, 0, io->iov[i].iov_len);
 	if (io->verb == STORE_EXTENTS)

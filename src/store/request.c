@@ -43,7 +43,7 @@ static int check(struct store *s, const struct store_io *io)
 {
 	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
 		return -ENODEV;
-	if ((unsigned)io->verb >= STORE_VERBS || io->flags & ~(STORE_FUA | STORE_MAY_UNMAP))
+	if ((unsigned)io->verb >= STORE_VERBS || io->flags & ~(STORE_FUA | STORE_MAY_UNMAP | STORE_MAY_LEND))
 		return -EINVAL;
 	if (writes(io->verb) && s->limits.readonly)
 		return -EROFS;
@@ -189,6 +189,7 @@ void store_submit(struct store *s, struct store_io *io)
 
 	io->ch = ch;
 	io->core_done = NULL;
+	io->lent = NULL;
 	c->from = ch;
 	c->with_store = false;
 	atomic_init(&c->cancelled, false);
@@ -203,6 +204,7 @@ void store_submit(struct store *s, struct store_io *io)
 		return;
 	}
 	io->ch = s->home;
+	io->flags &= ~(uint32_t)STORE_MAY_LEND; /* its users are counted there */
 	reactor_post(s->home->reactor, &c->msg, arrived);
 }
 
