@@ -13,7 +13,7 @@
 #include "reactor/trace.h"
 
 /* Rounds of step 4: inline completions may queue more store work, within limits. */
-#define STORE_ROUNDS 4
+#define STORE_ROUNDS 8
 /* A second bound on a round of the mailbox, for when the mark was the stub. */
 #define MESSAGES_MAX 4096
 #define TRIM_NS NSEC_PER_SEC
@@ -138,34 +138,16 @@ static void run_later(struct reactor *r, enum later_when when)
 /* --- a turn --- */
 
 /*
- * Steps 3 and 4. Only file operations are worth a system call of their own:
- * receives that were armed again wait for the sends of step 5.
- */
-static void run_stores(struct reactor *r)
-{
-	for (int round = 0; round < STORE_ROUNDS; round++) {
-		if (bufpool_can_wake(r->pool))
-			bufpool_wake(r->pool);
-		run_later(r, LATER_STORE);
-		if (!r->queued_files && list_empty(&r->ready))
-			break;
-		r->engine->flush(r);
-	}
-}
-
-/*
  * What the kernel takes at once is sent here and now: a send that ended in the wait would only end
  * the wait. Several go in the engine's batch, if it has one: that saves more.
  */
-static void run_sends(struct reactor *r)
+static void send_now(struct reactor *r)
 {
 	const struct engine *en = r->engine;
 	struct io_op *op, *next;
-	unsigned n;
+	unsigned n = r->queued_sends;
 	int res;
 
-	run_later(r, LATER_SEND);
-	n = r->queued_sends;
 	r->queued_sends = 0;
 	if (!n || !en->send_now || (n > 1 && en->batches))
 		return;
@@ -177,6 +159,31 @@ static void run_sends(struct reactor *r)
 			io_complete(r, op, res);
 	}
 	io_dispatch(r);
+}
+
+/*
+ * Steps 3 and 4. Only file operations are worth a system call of their own:
+ * receives that were armed again wait for the sends of step 5. A connection with much
+ * to send does it in between, while it is in the cache.
+ */
+static void run_stores(struct reactor *r)
+{
+	for (int round = 0; round < STORE_ROUNDS; round++) {
+		if (bufpool_can_wake(r->pool))
+			bufpool_wake(r->pool);
+		run_later(r, LATER_STORE);
+		send_now(r);
+		if (r->queued_files || !list_empty(&r->ready))
+			r->engine->flush(r);
+		else if (list_empty(&r->later[LATER_STORE]))
+			break;
+	}
+}
+
+static void run_sends(struct reactor *r)
+{
+	run_later(r, LATER_SEND);
+	send_now(r);
 }
 
 static bool busy(const struct reactor *r)

@@ -2,9 +2,8 @@
 /*
  * File I/O by the best road for this host, file and direction.
  *
- * Cached reads: with io_uring they go in the turn's batch, which the kernel
- * answers at once from memory or gives to its workers; with epoll they are
- * tried here with RWF_NOWAIT, and what would block goes to a thread. Small
+ * Cached reads are tried here with RWF_NOWAIT; what would block goes to the kernel's
+ * workers (io_uring) or to a thread (epoll). Small
  * cached writes: a plain pwrite here costs a third of a hand-over, so they are
  * done here while they stay under a budget; over it, for a while, and for all
  * that waits for the medium (O_DIRECT, O_SYNC, FUA), asynchronously.
@@ -175,8 +174,7 @@ static void read_submit(struct store_channel *ch, struct store_io *io, struct st
 
 	q->op.verb = IO_PREADV;
 	q->op.rw_flags = 0;
-	if (!f->direct && f->nowait_read && !ch->budget.no_nowait &&
-	    !reactor_engine(ch->reactor)->native_file_io && read_now(io))
+	if (!f->direct && f->nowait_read && !ch->budget.no_nowait && read_now(io))
 		return;
 	aim(io);
 	io_submit(ch->reactor, &q->op);

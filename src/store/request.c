@@ -7,8 +7,9 @@
 #include "base/sgl.h"
 #include "store/core.h"
 
-/* Requests and steps taken from a channel's queue in one run. */
+/* Requests and steps taken from a channel's queue in one run, and bytes that they move. */
 #define RUN_MAX 256
+#define RUN_BYTES KIB(256) /* what was read here is sent while it is in the cache */
 
 static bool writes(enum store_verb verb)
 {
@@ -95,12 +96,14 @@ void channel_run(struct later *l)
 	struct list now;
 	struct list *n;
 	unsigned budget = RUN_MAX;
+	uint64_t bytes = 0;
 
 	list_init(&now);
 	list_splice(&now, &ch->queue);
-	while (budget-- && (n = list_pop(&now))) {
+	while (budget-- && bytes < RUN_BYTES && (n = list_pop(&now))) {
 		struct store_io *io = core_io(list_entry(n, struct core, link));
 
+		bytes += has_data(io->verb) ? io->length : 0;
 		if (io->core_done)
 			emulate_next(io);
 		else
