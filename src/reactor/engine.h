@@ -117,8 +117,6 @@ struct engine {
 	void (*offload)(struct reactor *r, struct offload *o);
 	bool (*offload_cancel)(struct reactor *r, struct offload *o);
 	bool batches; /* what is queued goes in one call */
-	/* asynchronous buffered file I/O goes to kernel threads anyway: io_uring true, epoll false */
-	bool native_file_io;
 };
 
 extern const struct engine engine_uring, engine_epoll;

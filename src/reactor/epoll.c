@@ -503,5 +503,4 @@ const struct engine engine_epoll = {
 	.io_now = io_now_syscall,
 	.send_now = io_send_now,
 	.forget = epoll_forget,
-	.native_file_io = false,
 };

@@ -357,30 +357,20 @@ static void engine_close(struct reactor *r, int fd)
 	sim_sock_close(fd);
 }
 
-/* clang-format off */
-#define SIM_ENGINE(native) { \
-	.name = "sim", \
-	.init = engine_init, \
-	.fini = engine_fini, \
-	.cancel = engine_cancel, \
-	.flush = engine_flush, \
-	.wait = engine_wait, \
-	.ring = engine_ring, \
-	.now = engine_now, \
-	.io_now = engine_io_now, \
-	.close = engine_close, \
-	.offload = engine_offload, \
-	.offload_cancel = engine_offload_cancel, \
-	.native_file_io = (native), \
-}
-/* clang-format on */
-
-const struct engine *sim_engine(bool native)
-{
-	static const struct engine engines[2] = { SIM_ENGINE(false), SIM_ENGINE(true) };
-
-	return &engines[native];
-}
+const struct engine engine_sim = {
+	.name = "sim",
+	.init = engine_init,
+	.fini = engine_fini,
+	.cancel = engine_cancel,
+	.flush = engine_flush,
+	.wait = engine_wait,
+	.ring = engine_ring,
+	.now = engine_now,
+	.io_now = engine_io_now,
+	.close = engine_close,
+	.offload = engine_offload,
+	.offload_cancel = engine_offload_cancel,
+};
 
 /* ---- steps ------------------------------------------------------------------------------- */
 

@@ -33,8 +33,7 @@ struct sim_faults {
 	unsigned no_memory; /* malloc() and its like fail, see sim_memory_refused() */
 };
 
-/* @native: the engine says that it reads files asynchronously, as io_uring does. */
-const struct engine *sim_engine(bool native);
+extern const struct engine engine_sim;
 
 void sim_begin(uint64_t seed);
 /* Every reactor is destroyed, every peer and file freed. */

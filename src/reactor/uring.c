@@ -389,5 +389,4 @@ const struct engine engine_uring = {
 	.io_now = io_now_syscall,
 	.send_now = io_send_now,
 	.batches = true,
-	.native_file_io = true,
 };

@@ -3,8 +3,8 @@
  * File I/O by the best road for this host, file and direction.
  *
  * Cached reads are tried here with RWF_NOWAIT; what would block goes to the kernel's
- * workers (io_uring) or to a thread (epoll). Small
- * cached writes: a plain pwrite here costs a third of a hand-over, so they are
+ * workers (io_uring) or to a thread (epoll). Cached writes:
+ * a plain pwrite here costs a third of a hand-over, so they are
  * done here while they stay under a budget; over it, for a while, and for all
  * that waits for the medium (O_DIRECT, O_SYNC, FUA), asynchronously.
  */
@@ -17,10 +17,11 @@
 
 #include "store/core.h"
 
-/* Longer writes go to a worker: they copy for longer than a hand-over takes. */
-#define INLINE_MAX KIB(64)
-/* Mean time of an inline write over which the file is slow, and for how long. */
+/* Longer writes go to a worker: others wait meanwhile. */
+#define INLINE_MAX MIB(1)
+/* Mean time of an inline write, or of each BUDGET_BYTES of it, over which the file is slow; and for how long. */
 #define BUDGET_NS (200 * NSEC_PER_USEC)
+#define BUDGET_BYTES KIB(256)
 #define ASYNC_NS (100 * NSEC_PER_MSEC)
 /* -EINTR and -EAGAIN of one request that are taken for bad luck. */
 #define RETRIES 16
@@ -180,11 +181,12 @@ static void read_submit(struct store_channel *ch, struct store_io *io, struct st
 	io_submit(ch->reactor, &q->op);
 }
 
-static void measure(struct store_channel *ch, uint64_t began, uint64_t ended)
+static void measure(struct store_channel *ch, uint64_t length, uint64_t began, uint64_t ended)
 {
 	struct fd_budget *b = &ch->budget;
+	uint64_t took = (ended - began) * BUDGET_BYTES / max(length, (uint64_t)BUDGET_BYTES);
 
-	b->cost += (ended - began) / 8;
+	b->cost += took / 8;
 	b->cost -= b->cost / 8;
 	if (b->cost < BUDGET_NS)
 		return;
@@ -203,7 +205,7 @@ static void write_now(struct store_channel *ch, struct store_io *io)
 		aim(io);
 		res = io_now(ch->reactor, &q->op, false);
 	} while (res > 0 && !advance(io, (size_t)res));
-	measure(ch, began, engine->now(ch->reactor));
+	measure(ch, io->length, began, engine->now(ch->reactor));
 	if (res > 0)
 		store_done(io, 0, 0);
 	else

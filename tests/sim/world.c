@@ -224,19 +224,17 @@ static struct reactor *make_reactor(const char *name, unsigned id, const struct 
 
 static void make_reactors(void)
 {
-	const struct engine *engine = sim_engine(sim_below(2));
 	size_t cap = (size_t)SLAB_SIZE << sim_below(4);
 	char name[16];
 
 	world.memory = cap;
-	world.control = make_reactor("control", REACTORS_MAX, sim_engine(false), SLAB_SIZE);
+	world.control = make_reactor("control", REACTORS_MAX, &engine_sim, SLAB_SIZE);
 	world.n = 1 + (unsigned)sim_below(3);
 	for (unsigned i = 0; i < world.n; i++) {
 		snprintf(name, sizeof(name), "data-%u", i);
-		world.data[i] = make_reactor(name, i, engine, cap);
+		world.data[i] = make_reactor(name, i, &engine_sim, cap);
 	}
-	sim_say("%u reactors, %s file I/O, %zu MiB each", world.n,
-		engine->native_file_io ? "native" : "readiness", cap >> 20);
+	sim_say("%u reactors, %zu MiB each", world.n, cap >> 20);
 }
 
 static unsigned disks_in(void)

@@ -11,7 +11,7 @@ struct reactor *r, *control;
 static struct reactor *make(const char *name, unsigned id)
 {
 	struct reactor_opts o = {
-		.name = name, .id = id, .engine = sim_engine(false), .buf_cap = MIB(2)
+		.name = name, .id = id, .engine = &engine_sim, .buf_cap = MIB(2)
 	};
 	struct err e = { 0 };
 	struct reactor *made = reactor_create(&o, &e);
