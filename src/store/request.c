@@ -44,7 +44,8 @@ static int check(struct store *s, const struct store_io *io)
 {
 	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
 		return -ENODEV;
-	if ((unsigned)io->verb >= STORE_VERBS || io->flags & ~(STORE_FUA | STORE_MAY_UNMAP | STORE_MAY_LEND))
+	if ((unsigned)io->verb >= STORE_VERBS ||
+	    io->flags & ~(STORE_FUA | STORE_MAY_UNMAP | STORE_MAY_LEND))
 		return -EINVAL;
 	if (writes(io->verb) && s->limits.readonly)
 		return -EROFS;

@@ -77,9 +77,15 @@ def an_idle_session_costs_at_most_64_kib(lab):
     d.login().logout()
     before = d.rss()
     sessions = [d.login() for _ in range(200)]
-    cost = (d.rss() - before) / len(sessions)
-    print("# %d bytes resident for each idle session" % cost)
-    assert cost <= 64 << 10, "%d bytes resident for each idle session" % cost
+    cost = [0]
+
+    def small():  # what their logins needed is given back when they have been idle for a while
+        cost[0] = (d.rss() - before) / len(sessions)
+        return cost[0] <= 64 << 10
+    try:
+        wait_until("idle sessions are small", small)
+    finally:
+        print("# %d bytes resident for each idle session" % cost[0])
     for s in sessions:
         s.ping()
         s.logout()

@@ -105,9 +105,7 @@ static void nobody_reads(enum log_level level, const char *text)
 
 static struct reactor *make_reactor(const char *name, unsigned id, size_t cap)
 {
-	struct reactor_opts o = {
-		.name = name, .id = id, .engine = &engine_sim, .buf_cap = cap
-	};
+	struct reactor_opts o = { .name = name, .id = id, .engine = &engine_sim, .buf_cap = cap };
 	struct reactor *r = reactor_create(&o, NULL);
 
 	if (!r)

@@ -10,9 +10,7 @@ struct reactor *r, *control;
 
 static struct reactor *make(const char *name, unsigned id)
 {
-	struct reactor_opts o = {
-		.name = name, .id = id, .engine = &engine_sim, .buf_cap = MIB(2)
-	};
+	struct reactor_opts o = { .name = name, .id = id, .engine = &engine_sim, .buf_cap = MIB(2) };
 	struct err e = { 0 };
 	struct reactor *made = reactor_create(&o, &e);
 

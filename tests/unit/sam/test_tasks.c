@@ -440,6 +440,7 @@ static void a_target_reset_waits_for_units_that_are_being_unmapped(void **state)
 	release(held);
 	until(done && unmapped);
 	assert_int_equal(held->scsi.verdict, V_ABORTED_SILENTLY);
+	lu_destroy(world.lu);
 }
 
 static void a_reset_is_told_to_every_nexus(void **state)
