@@ -75,8 +75,8 @@ struct store_io {
 	uint64_t where; /* if err: the first byte of the request not known to be good */
 	struct store_extent extent;
 	/*
-	 * NULL, or what was read, from its start on: memory that never changes, with one
-	 * reference, which the caller gives back on its reactor.
+	 * NULL (always if err), or what was read, from its start on: memory that never changes,
+	 * with one reference, which the caller gives back on its reactor.
 	 */
 	struct buf *lent;
 

@@ -213,14 +213,14 @@ static int try_op(struct reactor *r, const struct io_op *op)
 {
 	ssize_t n;
 
+	if (op->verb == IO_SENDMSG)
+		return io_send_now(r, op);
 	io_count(r, op);
 	do {
 		if (op->verb == IO_ACCEPT)
 			n = accept4(op->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-		else if (op->verb == IO_RECVMSG)
-			n = recvmsg(op->fd, op->msg, MSG_DONTWAIT);
 		else
-			n = sendmsg(op->fd, op->msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+			n = recvmsg(op->fd, op->msg, MSG_DONTWAIT);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : (int)n;
 }

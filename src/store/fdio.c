@@ -3,10 +3,9 @@
  * File I/O by the best road for this host, file and direction.
  *
  * Cached reads are tried here with RWF_NOWAIT; what would block goes to the kernel's
- * workers (io_uring) or to a thread (epoll). Cached writes:
- * a plain pwrite here costs a third of a hand-over, so they are
- * done here while they stay under a budget; over it, for a while, and for all
- * that waits for the medium (O_DIRECT, O_SYNC, FUA), asynchronously.
+ * workers (io_uring) or to a thread (epoll). Cached writes: a plain pwrite here costs a
+ * third of a hand-over, so they are done here while they stay under a budget; over it, for
+ * a while, and for all that waits for the medium (O_DIRECT, O_SYNC, FUA), asynchronously.
  */
 #include <errno.h>
 #include <fcntl.h>
