@@ -246,6 +246,7 @@ class Lab:
         self.folder = tempfile.mkdtemp(prefix="lab-", dir=os.environ.get("TMPDIR"))
         os.chmod(self.folder, 0o755)
         self.daemons = []
+        self.helpers = []
         self.points = []
 
     def start(self, portals=("127.0.0.1",), options=(), nobody=False, memlock=None, ports=None):
@@ -257,6 +258,12 @@ class Lab:
         daemon = Tgtd(self, len(self.daemons), list(portals), options, nobody, memlock)
         self.daemons.append(daemon)
         return daemon.launch(ports)
+
+    def helper(self, proc):
+        """A process that the test started and that ends with it; returned. Dying with us is too late: who looks for what
+        was left running would still see it."""
+        self.helpers.append(proc)
+        return proc
 
     def program(self, path, nobody):
         """Path of a program; a copy in the lab's folder for a user who may not reach the build folder."""
@@ -320,6 +327,10 @@ class Lab:
     def remove(self):
         for d in self.daemons:
             d.kill()
+        for p in self.helpers:
+            if p.poll() is None:
+                p.kill()
+                p.wait()
         if not os.environ.get("KEEP_LAB"):
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -331,12 +331,8 @@ def a_target_that_dies_costs_its_sessions_and_the_generator_says_so(lab):
     lab.daemons.remove(d)
 
 
-_floors = []
-
-
 def start_floor(lab, *args, address="127.0.0.1:0"):
-    proc = peers.spawn([FLOOR, address, "--seconds", "100", *args], stdout=subprocess.PIPE, text=True)
-    _floors.append(proc)  # it dies with us
+    proc = lab.helper(peers.spawn([FLOOR, address, "--seconds", "100", *args], stdout=subprocess.PIPE, text=True))
     line = proc.stdout.readline()
     assert line.startswith("ready "), line
     return line.split()[1]
@@ -356,8 +352,8 @@ def the_floor_keeps_what_it_is_told(lab, args):
 @test
 def the_keeper_keeps_every_page_and_removes_its_file(lab):
     path = lab.path("kept.img")
-    proc = peers.spawn([KEEP, path, "8M"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                       text=True)
+    proc = lab.helper(peers.spawn([KEEP, path, "8M"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL, text=True))
     assert proc.stdout.readline() == "ready\n"
     assert os.path.getsize(path) == 8 << 20
     proc.stdin.write("\n")
