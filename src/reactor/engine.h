@@ -57,6 +57,8 @@ struct io_op {
 	struct list link;
 	int res;
 	uint8_t state; /* 0: not with the engine */
+	/* the owner's: PREADV, PWRITEV and FDATASYNC of a file that was opened with O_DIRECT */
+	bool direct;
 };
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The epoll engine: readiness, and system calls that do not wait. File
- * operations go to the offload threads.
+ * operations go to the offload threads, those that bypass the page cache to
+ * the kernel's AIO.
  *
  * Descriptors are armed edge-triggered and stay armed. What epoll said last is
  * remembered (`readable`, `writable`), so a receive that is submitted again
@@ -26,6 +27,7 @@
 #include "base/log.h"
 #include "base/pool.h"
 #include "base/sgl.h"
+#include "reactor/aio.h"
 #include "reactor/internal.h"
 
 #define EVENTS_MAX 256
@@ -60,6 +62,8 @@ struct epoll {
 	unsigned ents;
 	struct pool ent_pool, job_pool;
 	bool coarse; /* no epoll_pwait2() here: whole milliseconds */
+	struct aio *aio; /* NULL: nothing direct was submitted yet */
+	bool no_aio; /* this host has none */
 	struct epoll_event events[EVENTS_MAX];
 };
 
@@ -93,6 +97,7 @@ static void epoll_fini(struct reactor *r)
 {
 	struct epoll *e = r->eng;
 
+	aio_free(e->aio);
 	close(e->fd);
 	close(e->bell);
 	pool_fini(&e->ent_pool);
@@ -355,7 +360,8 @@ static void job_done(struct offload *o)
 	pool_put(&e->job_pool, j);
 }
 
-static void start_file(struct reactor *r, struct io_op *op)
+/* On a thread. */
+static void start_job(struct reactor *r, struct io_op *op)
 {
 	struct epoll *e = r->eng;
 	struct job *j = pool_get(&e->job_pool);
@@ -364,15 +370,46 @@ static void start_file(struct reactor *r, struct io_op *op)
 		io_complete(r, op, -ENOMEM);
 		return;
 	}
-	list_del(&op->link);
 	/* So that a cancel finds the job. */
 	op->link.next = &j->off.link;
 	op->state = OFFLOADED;
 	*j = (struct job){ .off = { .run = job_run, .done = job_done }, .op = op };
 	/* One file that hangs must not take all threads. */
 	j->off.owner = op->fd < 0 ? NULL : ent_of(e, op->fd);
-	io_count(r, op);
 	offload_submit(r, &j->off, OFFLOAD_IO);
+}
+
+/* Each counts against a limit of the host: only who has direct I/O to do makes one. */
+static struct aio *aio_of(struct reactor *r)
+{
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLET, .data.ptr = NULL };
+	struct epoll *e = r->eng;
+	int err;
+
+	if (e->aio || e->no_aio)
+		return e->aio;
+	e->aio = aio_new(r, start_job, &err);
+	if (e->aio && epoll_ctl(e->fd, EPOLL_CTL_ADD, aio_eventfd(e->aio), &ev)) {
+		err = -errno;
+		aio_free(e->aio);
+		e->aio = NULL;
+	}
+	e->no_aio = !e->aio;
+	if (e->no_aio)
+		log_info("reactor %s: direct I/O goes through threads: io_setup: %s%s", r->name,
+			 strerror(-err), err == -EAGAIN ? ", see sysctl fs.aio-max-nr" : "");
+	return e->aio;
+}
+
+static void start_file(struct reactor *r, struct io_op *op)
+{
+	struct aio *a = op->direct ? aio_of(r) : NULL;
+
+	list_del(&op->link);
+	if (a && aio_take(a, op))
+		return;
+	io_count(r, op);
+	start_job(r, op);
 }
 
 static void epoll_cancel(struct reactor *r, struct io_op *op)
@@ -380,6 +417,8 @@ static void epoll_cancel(struct reactor *r, struct io_op *op)
 	struct epoll *e = r->eng;
 	struct job *j;
 
+	if (op->state == IO_IN_AIO)
+		return; /* the kernel takes nothing back */
 	if (op->state == WAITS) {
 		leave(r, e->ent[op->fd], op, -ECANCELED);
 		return;
@@ -395,6 +434,7 @@ static void epoll_cancel(struct reactor *r, struct io_op *op)
 
 static void start_queued(struct reactor *r)
 {
+	struct epoll *e = r->eng;
 	struct list *n;
 
 	while ((n = list_pop(&r->queued))) {
@@ -406,6 +446,8 @@ static void start_queued(struct reactor *r)
 			start(r, op);
 	}
 	r->queued_files = 0;
+	if (e->aio)
+		aio_turn(e->aio);
 }
 
 static void epoll_flush(struct reactor *r)
@@ -478,6 +520,8 @@ static void epoll_wait_turn(struct reactor *r, uint64_t ns)
 	for (int i = 0; i < n; i++)
 		if (e->events[i].data.ptr)
 			event(r, e->events[i].data.ptr, e->events[i].events);
+	if (e->aio)
+		aio_turn(e->aio);
 	io_dispatch(r);
 }
 
