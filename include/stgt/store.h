@@ -8,8 +8,11 @@
  *
  * A store is opened once, on a thread that may block, and then has one
  * channel per reactor; a channel's calls come on that reactor's thread only
- * and must not block. With STORE_AFFINITY_HOME there is one channel, on the
- * home reactor, and the core brings every request there.
+ * and must not block. With STORE_AFFINITY_HOME only the channel of the home
+ * reactor is opened, and the core brings every request there.
+ *
+ * A layer is a store over a store: it sees each request on its way down and,
+ * if it wants to, on its way up.
  */
 #ifndef STGT_STORE_H
 #define STGT_STORE_H
@@ -20,7 +23,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#define STORE_API 1
+#define STORE_API 2
 
 struct err;
 struct reactor;
@@ -36,13 +39,47 @@ enum store_verb {
 	STORE_DISCARD, /* offset, length: a hint per byte; what is dropped reads as zeroes; FUA */
 	STORE_ZERO, /* offset, length: reads as zeroes after; MAY_UNMAP, FUA */
 	STORE_EXTENTS, /* offset: fills io->extent, the run of one kind that starts there */
+	STORE_WRITE_SAME, /* offset, length, iov: a pattern that length is a multiple of; FUA */
+	/*
+	 * offset, length, iov: length bytes to compare with, then length bytes to write if
+	 * they are equal, in one step for all users of the medium; FUA. -EILSEQ: they differ at
+	 * io->where.
+	 */
+	STORE_COMPARE_WRITE,
+	STORE_COPY, /* offset, length from io->from at io->from_offset: without the data passing here; FUA */
+	STORE_RAW, /* io->raw: a command for a device that has its own; nothing is checked */
+	STORE_RESET, /* io->reset: end what the device works on */
 	STORE_VERBS
+};
+
+enum store_reset { STORE_RESET_UNIT, STORE_RESET_TARGET, STORE_RESET_BUS };
+
+/* A command that goes through as it is, with the device's own answer. */
+struct store_raw {
+	const uint8_t *cdb;
+	uint8_t cdb_len;
+	bool in, out; /* where data goes; both: bidirectional */
+	const struct iovec *iov; /* of the data; out's if both */
+	unsigned iovcnt;
+	uint32_t length; /* bytes of data */
+	uint64_t timeout; /* ns; 0: the store's own */
+	/* the answer */
+	uint8_t *sense;
+	uint8_t sense_room, sense_len;
+	uint8_t status; /* SAM status */
+	uint32_t residual; /* bytes of length that were not moved */
 };
 
 enum store_flags {
 	STORE_FUA = 1, /* stable before done */
 	STORE_MAY_UNMAP = 2, /* ZERO may deallocate */
-	STORE_MAY_LEND = 4, /* READ: the store may set io->lent instead of filling iov */
+	STORE_MAY_LEND =
+		4, /* READ: the store may set io->lent, memory that never changes, instead of filling iov */
+	/*
+	 * READ: io->lent may be a mapping of a file, which changes as the file does and may end
+	 * at any time: only the kernel may touch it, for which what is gone is EFAULT.
+	 */
+	STORE_MAY_LEND_MAPPING = 8,
 };
 
 struct buf; /* memory with users, reactor/bufpool.h */
@@ -52,7 +89,8 @@ struct store_extent {
 	bool mapped; /* false: deallocated, reads as zeroes */
 };
 
-#define STORE_CORE_ROOM 176
+#define STORE_LAYERS_MAX 4
+#define STORE_CORE_ROOM (192 + 24 * STORE_LAYERS_MAX)
 #define STORE_IO_ROOM 256
 /* A store that uses store_offload(), store_after() or store_delay() has the room below this only. */
 #define STORE_OWN_ROOM 160
@@ -68,17 +106,30 @@ struct store_io {
 	uint64_t offset, length;
 	const struct iovec *iov;
 	unsigned iovcnt;
+	union {
+		struct {
+			struct store *from; /* COPY */
+			uint64_t from_offset;
+		};
+		struct store_raw *raw; /* RAW */
+		enum store_reset reset; /* RESET */
+	};
 	void (*done)(struct store_io *io);
 
 	/* the result, set before done */
-	int err; /* 0 or -errno: EIO medium, ENOSPC full, EROFS, ENODEV gone, ENOMEM, ECANCELED */
+	/*
+	 * 0 or -errno: EIO medium, ENOSPC full, EROFS, ENODEV gone for good, ENOTCONN away for now,
+	 * EAGAIN nothing was done and trying again may help, ENOMEM, ECANCELED.
+	 */
+	int err;
 	uint64_t where; /* if err: the first byte of the request not known to be good */
 	struct store_extent extent;
 	/*
-	 * NULL (always if err), or what was read, from its start on: memory that never changes,
-	 * with one reference, which the caller gives back on its reactor.
+	 * NULL (always if err), or who keeps what was read, with one reference, which the caller
+	 * gives back on its reactor; the bytes are at lent_data.
 	 */
 	struct buf *lent;
+	uint8_t *lent_data;
 
 	/* the core's, then the store's */
 	struct store_channel *ch;
@@ -100,14 +151,17 @@ struct store_limits {
 	uint32_t max_io; /* most bytes per READ or WRITE, 0: no limit; the core splits */
 	uint32_t optimal_io; /* 0: unknown */
 	uint64_t max_discard; /* bytes, 0: no limit */
+	uint32_t max_compare; /* bytes of a COMPARE_WRITE, 0: none is possible */
 	uint32_t discard_granularity; /* bytes, 0: unknown */
 	bool readonly, rotational;
+	uint8_t affinity; /* enum store_affinity */
 	bool fua; /* the store itself keeps STORE_FUA; else the core flushes after */
 	/*
 	 * enum store_cap. EMULATE asks the core: ZERO by writes, EXTENTS as all
 	 * mapped, FLUSH as nothing to do (what is written is as stable as it gets).
 	 * A native ZERO may end with -EOPNOTSUPP: the core then writes zeroes, and
-	 * remembers. A native DISCARD that ends so counts as a hint not taken.
+	 * remembers. A native DISCARD that ends so counts as a hint not taken. Of the
+	 * verbs from WRITE_SAME on nothing is emulated: who asks finds another way.
 	 */
 	uint8_t cap[STORE_VERBS];
 };
@@ -122,20 +176,35 @@ struct store_spec {
 	bool readonly;
 };
 
+enum store_event {
+	STORE_RESIZED = 1, /* ask ops->size() */
+	STORE_LOST = 2, /* this opening will not work again: close it and open a new one */
+};
+
 struct store_ops {
+	unsigned api; /* STORE_API, which a plugin was compiled with */
 	const char *name;
 	const char *summary; /* one line for help and lists */
 	/* Known keys of opts, NULL-terminated; NULL: none. The core refuses others. */
 	const char *const *options;
-	enum store_affinity affinity;
 	bool needs_path;
+	bool layer; /* over another store: store_below() and so on may be used */
 	/* Private bytes, zeroed, for store_priv(), channel_priv(). */
 	size_t store_size, channel_size;
 
-	/* May block. Fill *store_limits_of(s). 0, or -errno with @e naming the thing and the remedy. */
+	/*
+	 * May block. Fill *store_limits_of(s); a layer finds those of the store below there and
+	 * may narrow them. 0, or -errno with @e naming the thing and the remedy.
+	 */
 	int (*open)(struct store *s, const struct store_spec *spec, struct err *e);
 	/* May block. After every channel is closed. */
 	void (*close)(struct store *s);
+	/*
+	 * May block, while requests go on. Look how large the store is now, and say so in *@size;
+	 * if *@size is not 0, make it so large first (data beyond a smaller size is lost). NULL: the
+	 * size never changes. 0, or -errno with @e.
+	 */
+	int (*size)(struct store *s, uint64_t *size, struct err *e);
 	/* On the reactor's thread; may be NULL. 0 or -errno. */
 	int (*channel_open)(struct store_channel *ch);
 	void (*channel_close)(struct store_channel *ch); /* nothing is in flight */
@@ -148,7 +217,16 @@ struct store_ops {
 	void (*cancel)(struct store_channel *ch, struct store_io *io);
 };
 
+/* What a plugin, store-NAME.so, exports: all stores that it brings, NULL-terminated. */
+extern const struct store_ops *const store_plugin[];
+
 /* ---- services for stores ---------------------------------------------- */
+
+/* Set *@e, if it is not NULL, to a sentence that names the thing, the reason and the remedy. Returns @code, -errno. */
+int store_err(struct err *e, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+/* For operators; the store's type and path go before it. Any thread. */
+void store_log_warn(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void store_log_info(struct store *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void *store_priv(struct store *s);
 struct store_limits *store_limits_of(struct store *s);
@@ -162,6 +240,16 @@ int store_option_size(struct store *s, const char *key, uint64_t *v, struct err 
 int store_option_number(struct store *s, const char *key, uint64_t *v, struct err *e);
 /* The one of @list (NULL-terminated) that @word may have meant, NULL if none is near. */
 const char *store_suggest(const char *word, const char *const *list);
+
+/* Bytes, as of now. Any thread. */
+uint64_t store_size(const struct store *s);
+/* Something has happened to the store. Any thread, never from open or close; those who opened it look after it. */
+void store_notify(struct store *s, enum store_event event);
+/*
+ * A store that lost its medium for a while: until it is ready again the core ends new requests with
+ * -ENOTCONN. @why, a constant string, is shown to people; NULL: ready. Any thread.
+ */
+void store_away(struct store *s, const char *why);
 
 void *channel_priv(struct store_channel *ch);
 struct store *channel_store(struct store_channel *ch);
@@ -201,6 +289,63 @@ void store_offload(struct store_channel *ch, struct store_io *io, int (*fn)(stru
 /* Call @fn(@io), which ends in store_done(), on the channel's reactor after @ns. */
 void store_after(struct store_channel *ch, struct store_io *io, uint64_t ns,
 		 void (*fn)(struct store_io *io));
+
+/* ---- of a channel, not of a request; everything on the channel's reactor ---- */
+
+/* Wait once until @fd has @events (POLLIN, POLLOUT), then call @ready. */
+struct store_poll {
+	void (*ready)(struct store_poll *p, int revents); /* revents: or -errno */
+	alignas(16) unsigned char room[96];
+};
+void store_poll_arm(struct store_channel *ch, struct store_poll *p, int fd, unsigned events);
+/* Hasten @ready, which still comes, with -ECANCELED or what there is. */
+void store_poll_cancel(struct store_poll *p);
+bool store_poll_armed(const struct store_poll *p);
+
+/* Call @fn in @ns. Arming again moves it. */
+struct store_timer {
+	void (*fn)(struct store_timer *t);
+	alignas(16) unsigned char room[48];
+};
+void store_timer_arm(struct store_channel *ch, struct store_timer *t, uint64_t ns);
+void store_timer_cancel(struct store_channel *ch, struct store_timer *t); /* fn will not come */
+uint64_t store_now(struct store_channel *ch); /* monotonic, ns */
+
+/* Run @run on a thread that may block, then @done on the channel's reactor. */
+struct store_job {
+	void (*run)(struct store_job *j);
+	void (*done)(struct store_job *j);
+	alignas(16) unsigned char room[96];
+};
+void store_job_run(struct store_channel *ch, struct store_job *j);
+
+/* Call @fn on the channel's reactor, from any thread; @c is free again when fn is called. */
+struct store_call {
+	void (*fn)(struct store_call *c);
+	alignas(16) unsigned char room[32];
+};
+void store_call_post(struct store_channel *ch, struct store_call *c);
+
+/*
+ * A channel that still has work of its own: channel_close() may return with it under way, and
+ * what the channel holds stays until the last store_channel_put().
+ */
+void store_channel_get(struct store_channel *ch);
+void store_channel_put(struct store_channel *ch);
+
+/* ---- for layers ---- */
+
+/*
+ * Hand @io to the store below. @done, if not NULL, is called instead of the layer above's when
+ * it has ended, with @mark, and finishes with store_done(), now or later. What a
+ * layer keeps in io->room is lost.
+ */
+void store_below(struct store_channel *ch, struct store_io *io,
+		 void (*done)(struct store_channel *ch, struct store_io *io, int err,
+			      uint64_t where, uint64_t mark),
+		 uint64_t mark);
+/* The store below, for requests of the layer's own (store_submit()). */
+struct store *store_under(struct store *s);
 
 /* Call store_done(io, err, where) after @ns. */
 void store_delay(struct store_channel *ch, struct store_io *io, uint64_t ns, int err,

@@ -9,6 +9,7 @@
 
 #define array_size(a) (sizeof(a) / sizeof((a)[0]))
 
+#define sizeof_field(type, member) sizeof(((type *)0)->member)
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 #define min(a, b) \

@@ -246,23 +246,28 @@ static void image_done(struct offload *o)
 static bool check(struct call *c)
 {
 	const char *type = call_str(c, "bstype", "file"), *path = call_str(c, "path", NULL);
-	const struct store_ops *ops = store_find(type);
+	bool needs_path = true;
+	struct err e;
 
-	if (ops && ops->needs_path && !path) {
+	if (store_type_check(type, &needs_path, &e)) {
+		call_failf(c, FAIL_INVALID, -EINVAL, "%s", e.text);
+		return false;
+	}
+	if (!needs_path)
+		return true;
+	if (!path)
 		call_failf(c, FAIL_INVALID, -EINVAL, "store type %s needs a path", type);
-		return false;
-	}
-	if (path && path[0] != '/' && ops && ops->needs_path) {
+	else if (path[0] != '/' && store_find(type))
 		call_failf(c, FAIL_INVALID, -EINVAL, "path '%.200s' must begin with '/'", path);
-		return false;
-	}
-	return true;
+	else
+		return true;
+	return false;
 }
 
 void verb_export(struct call *c)
 {
 	const char *type = call_str(c, "bstype", "file"), *bsopts = call_str(c, "bsopts", "");
-	const struct store_ops *ops = store_find(type);
+	bool needs_path = true;
 	struct export_job *x;
 
 	if (!check(c))
@@ -279,10 +284,11 @@ void verb_export(struct call *c)
 	x->size = call_size(c, "size", 0);
 	x->lun = (uint64_t)call_int(c, "lun", 1);
 	snprintf(x->bsopts, sizeof(x->bsopts), "%.400s", bsopts);
-	if (x->size && ops && !ops->needs_path)
+	store_type_check(type, &needs_path, NULL);
+	if (x->size && !needs_path)
 		snprintf(x->bsopts, sizeof(x->bsopts), "%.400s%ssize=%" PRIu64, bsopts,
 			 *bsopts ? ";" : "", x->size);
-	if (!x->size || !ops || !ops->needs_path) {
+	if (!x->size || !needs_path) {
 		make_target(x);
 		return;
 	}

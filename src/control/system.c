@@ -10,13 +10,19 @@
 
 /* ---- state ---------------------------------------------------------------------------- */
 
+static void store_json(void *all, const char *name, const struct store_ops *ops)
+{
+	json_array_append_new(all, json_pack("{s:s,s:s,s:b,s:b}", "name", name, "summary",
+					     ops ? ops->summary : "a plugin, loaded when it is used",
+					     "needs_path", !ops || ops->needs_path, "layer",
+					     ops && ops->layer));
+}
+
 static json_t *stores_json(void)
 {
 	json_t *all = json_array();
 
-	for (const struct store_ops *const *s = store_list; *s; s++)
-		json_array_append_new(all, json_pack("{s:s,s:s,s:b}", "name", (*s)->name, "summary",
-						     (*s)->summary, "needs_path", (*s)->needs_path));
+	store_each(store_json, all);
 	return all;
 }
 

@@ -244,31 +244,10 @@ static void open_store(struct unit *u)
 	store_open(u->control->self, &u->open);
 }
 
-/* "there is no store type ..." */
-static int unknown_store(const char *type, struct err *e)
-{
-	const char *names[32], *near;
-	char all[256] = "";
-	unsigned n = 0;
-
-	for (; store_list[n] && n < array_size(names) - 1; n++) {
-		size_t used = strlen(all);
-
-		names[n] = store_list[n]->name;
-		snprintf(all + used, sizeof(all) - used, "%s%s", n ? ", " : "", names[n]);
-	}
-	names[n] = NULL;
-	near = store_suggest(type, names);
-	if (near)
-		return err_set(e, -EINVAL, "there is no store type '%.32s': did you mean '%s'?",
-			       type, near);
-	return err_set(e, -EINVAL, "there is no store type '%.32s': there are %s", type, all);
-}
-
 static int check_spec(struct control *c, const struct unit_spec *s, enum fail *fail, struct err *e)
 {
 	const char *type = s->bstype ? s->bstype : BSTYPE_DEFAULT;
-	const struct store_ops *ops = store_find(type);
+	bool needs_path;
 	uint32_t bs = s->block_size;
 
 	*fail = FAIL_NO_TARGET;
@@ -287,8 +266,8 @@ static int check_spec(struct control *c, const struct unit_spec *s, enum fail *f
 	}
 	if (s->controller)
 		return 0;
-	if (!ops)
-		return unknown_store(type, e);
+	if (store_type_check(type, &needs_path, e))
+		return e->code;
 	if (bs && (!is_pow2(bs) || bs < 512 || bs > 4096))
 		return err_set(e, -EINVAL, "block size %u: 512, 1024, 2048 or 4096 is needed", bs);
 	return 0;
@@ -314,6 +293,14 @@ static void unit_insert(struct control *c, struct unit *u)
 	list_insert(&u->link, at->link.prev, &at->link);
 }
 
+static bool needs_path(const char *type)
+{
+	bool needs = true;
+
+	store_type_check(type, &needs, NULL);
+	return needs;
+}
+
 /* NULL without memory. */
 static struct unit *unit_alloc(struct control *c, const struct unit_spec *s)
 {
@@ -333,7 +320,8 @@ static struct unit *unit_alloc(struct control *c, const struct unit_spec *s)
 		u->bsoflags = copy_text(s->bsoflags, &failed);
 		u->block_size = s->block_size ? s->block_size : BLOCK_DEFAULT;
 	}
-	u->medium = !s->controller && (u->path || !store_find(u->bstype)->needs_path);
+	if (!s->controller && !failed)
+		u->medium = u->path || !needs_path(u->bstype);
 	u->open.home = c->reactors[c->next_unit++ % c->nreactors];
 	u->ident = calloc(1, sizeof(*u->ident));
 	u->flush_io = calloc(1, sizeof(*u->flush_io) + sizeof(struct unit *));

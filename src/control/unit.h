@@ -12,6 +12,7 @@
 
 #include "control/control.h"
 #include "sam/lu.h"
+#include "store/registry.h"
 #include "store/store.h"
 
 #define MODE_EDITS 4

@@ -44,10 +44,12 @@ struct store_channel {
 	struct list queue; /* of core.link: new requests, and next steps of old ones */
 	_Atomic unsigned inflight; /* submitted here and not yet delivered; this reactor writes */
 	bool serves; /* has the store's side; else it brings requests to the home */
-	bool opened, draining;
+	bool opened, draining, closing;
+	unsigned users; /* store_channel_get(): closing waits for them */
 	int err; /* of opening */
 	struct msg msg; /* for transitions: one at a time */
 	struct fd_budget budget;
+	struct store_channel *below; /* of the store below, on the same reactor; NULL: none */
 	void *priv;
 };
 
@@ -62,17 +64,34 @@ struct store_move {
 	void *arg;
 };
 
+/* What happened to a store, on its way to those who opened it. */
+struct store_news {
+	struct msg msg; /* on its way while events is not 0 */
+	struct reactor *self;
+	_Atomic unsigned events; /* enum store_event */
+	atomic_bool begun; /* the store is open: what happens is told */
+	void (*tell)(void *arg, unsigned events);
+	void *arg;
+};
+
 struct store {
 	const struct store_ops *ops;
-	struct store_limits limits; /* constant once open */
+	struct store_limits limits; /* constant once open, but size */
+	_Atomic uint64_t size; /* bytes, as of now */
 	_Atomic int state; /* enum store_state */
+	uint32_t block_size; /* of the LU, bytes */
+	struct store *below; /* NULL: none */
+	struct store *_Atomic above;
+	struct store *base; /* the lowest: who has the data, and the next two */
 	_Atomic bool sticky; /* a flush failed */
+	const char *_Atomic away; /* why there is no medium for now */
 	_Atomic bool no_zero[2]; /* native ZERO said EOPNOTSUPP, without and with MAY_UNMAP */
 	struct store_channel *home; /* NULL: every channel serves */
 	struct store_channel *ch[REACTORS_MAX + 1]; /* by reactor id; NULL: none */
 	char *type, *path, *opts, *oflags;
 	struct options options; /* valid while opening */
 	struct store_move move;
+	struct store_news news;
 	void *priv;
 };
 
@@ -87,6 +106,14 @@ struct request {
 
 #define CORE_IOV 4
 
+/* A layer that wants to see a request's end. */
+struct frame {
+	void (*done)(struct store_channel *ch, struct store_io *io, int err, uint64_t where,
+		     uint64_t mark);
+	struct store_channel *ch;
+	uint64_t mark;
+};
+
 /* In store_io.core_room. */
 struct core {
 	union {
@@ -98,11 +125,14 @@ struct core {
 	bool with_store; /* between ops->submit and store_done */
 	bool flush; /* the last step is a flush */
 	bool by_writes; /* ZERO by writes */
+	uint8_t depth; /* frames in use */
 	unsigned seg; /* the caller's segment that pos is in */
 	struct request req;
 	uint64_t pos; /* bytes of the request that are done */
 	size_t seg_off; /* bytes of that segment that are done */
 	struct iovec iov[CORE_IOV]; /* a piece that begins or ends inside segments */
+	struct store_channel *top; /* where the piece that io shows was handed to the store */
+	struct frame frame[STORE_LAYERS_MAX];
 };
 
 static_assert(sizeof(struct core) <= STORE_CORE_ROOM, "the core's part of a request");
@@ -119,6 +149,8 @@ static inline struct store_io *core_io(struct core *c)
 
 /* Give @io, whose fields are the caller's again, to the one who submitted it. */
 void store_finish(struct store_io *io, int err, uint64_t where);
+/* @ch may have done its last: answer a transition that waits for it. */
+void channel_check_closed(struct store_channel *ch);
 /* A channel's queue, as a later. */
 void channel_run(struct later *l);
 /* Answer a transition that waits for @ch to be empty. */
@@ -127,6 +159,12 @@ void channel_check_drained(struct store_channel *ch);
 void store_requeue(struct store_io *io);
 /* Hand the piece that @io shows to the store. */
 void store_pass(struct store_io *io);
+/* The verbs that change what is read. */
+static inline bool store_writes(enum store_verb verb)
+{
+	return verb == STORE_WRITE || verb == STORE_DISCARD || verb == STORE_ZERO ||
+	       verb == STORE_WRITE_SAME || verb == STORE_COMPARE_WRITE || verb == STORE_COPY;
+}
 /* From now on everything that writes fails: what @io was to make stable may be lost. */
 void store_stick(struct store *s, const char *what, int err);
 

@@ -79,6 +79,7 @@ static const char *const delay_options[] = { "size",	 "limit",    "delay_us", "r
 					     "write_us", "flush_us", NULL };
 
 const struct store_ops delay_store = {
+	.api = STORE_API,
 	.name = "delay",
 	.summary = "memory that takes its time, for tests",
 	.options = delay_options,

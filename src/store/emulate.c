@@ -188,6 +188,13 @@ static void range_piece(struct store_io *io)
 	io->iovcnt = 0;
 }
 
+/* All of it, for verbs that are not cut: only FUA is emulated. */
+static void whole_piece(struct store_io *io)
+{
+	restore(io);
+	io->flags &= ~(uint32_t)STORE_FUA;
+}
+
 /* ---- steps ---- */
 
 static void step_flush(struct store_io *io)
@@ -218,8 +225,10 @@ void emulate_next(struct store_io *io)
 	}
 	if (c->by_writes)
 		zero_piece(io);
-	else if (!data)
+	else if (c->req.verb == STORE_ZERO || c->req.verb == STORE_DISCARD)
 		range_piece(io);
+	else if (!data)
+		whole_piece(io);
 	else if (!data_piece(io)) {
 		finish(io, -EINVAL, io->offset);
 		return;
@@ -287,7 +296,7 @@ static void steps(struct store_io *io)
 	c->by_writes =
 		io->verb == STORE_ZERO && (limits_of(io)->cap[STORE_ZERO] == STORE_CAP_EMULATE ||
 					   atomic_load_explicit(no_zero(io), memory_order_relaxed));
-	if (io->flags & STORE_FUA && io->verb != STORE_READ && (!limits_of(io)->fua || c->by_writes))
+	if (io->flags & STORE_FUA && store_writes(io->verb) && (!limits_of(io)->fua || c->by_writes))
 		need_flush(io);
 	io->core_done = step_done;
 	emulate_next(io);
@@ -295,13 +304,11 @@ static void steps(struct store_io *io)
 
 void emulate_start(struct store_io *io)
 {
-	const struct store_limits *l = limits_of(io);
-
-	io->flags &= ~(uint32_t)STORE_MAY_LEND; /* pieces are not lent */
+	io->flags &= ~(uint32_t)(STORE_MAY_LEND | STORE_MAY_LEND_MAPPING); /* pieces are not lent */
 	if (io->verb == STORE_FLUSH) {
 		store_finish(io, 0, 0);
 	} else if (io->verb == STORE_EXTENTS) {
-		io->extent = (struct store_extent){ l->size - io->offset, true };
+		io->extent = (struct store_extent){ store_size(io->ch->store) - io->offset, true };
 		store_finish(io, 0, 0);
 	} else {
 		steps(io);

@@ -369,7 +369,7 @@ static void file_submit(struct store_channel *ch, struct store_io *io)
 
 #define FILE_STORE(called, about) \
 	{ \
-		.name = called, .summary = about, .needs_path = true, \
+		.api = STORE_API, .name = called, .summary = about, .needs_path = true, \
 		.store_size = sizeof(struct file), .open = file_open, .close = file_close, \
 		.submit = file_submit, \
 	}

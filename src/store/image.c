@@ -77,7 +77,7 @@ int image_open(struct image *m, struct store *s, struct err *e)
 	l->size = m->size;
 	l->discard_granularity = IMAGE_CHUNK;
 	l->fua = true;
-	for (unsigned i = 0; i < STORE_VERBS; i++)
+	for (unsigned i = 0; i <= STORE_EXTENTS; i++)
 		l->cap[i] = STORE_CAP_NATIVE;
 	return 0;
 }

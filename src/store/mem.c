@@ -26,6 +26,7 @@ static void mem_submit(struct store_channel *ch, struct store_io *io)
 static const char *const mem_options[] = { "size", "limit", NULL };
 
 const struct store_ops mem_store = {
+	.api = STORE_API,
 	.name = "mem",
 	.summary = "memory, sparse, lost at the end",
 	.options = mem_options,

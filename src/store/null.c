@@ -14,7 +14,9 @@ static int null_open(struct store *s, const struct store_spec *spec, struct err 
 
 	l->size = DEFAULT_SIZE;
 	l->fua = true;
-	for (unsigned i = 0; i < STORE_VERBS; i++)
+	if (!strcmp(spec->type, nullhome_store.name))
+		l->affinity = STORE_AFFINITY_HOME;
+	for (unsigned i = 0; i <= STORE_EXTENTS; i++)
 		l->cap[i] = STORE_CAP_NATIVE;
 	return store_option_size(s, "size", &l->size, e);
 }
@@ -40,6 +42,7 @@ static void null_submit(struct store_channel *ch, struct store_io *io)
 static const char *const null_options[] = { "size", NULL };
 
 const struct store_ops null_store = {
+	.api = STORE_API,
 	.name = "null",
 	.summary = "reads zeroes, drops writes",
 	.options = null_options,
@@ -49,10 +52,10 @@ const struct store_ops null_store = {
 };
 
 const struct store_ops nullhome_store = {
+	.api = STORE_API,
 	.name = "nullhome",
 	.summary = "null on one reactor only, for tests",
 	.options = null_options,
-	.affinity = STORE_AFFINITY_HOME,
 	.open = null_open,
 	.close = null_close,
 	.submit = null_submit,

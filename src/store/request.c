@@ -11,33 +11,65 @@
 #define RUN_MAX 256
 #define RUN_BYTES KIB(256) /* what was read here is sent while it is in the cache */
 
-static bool writes(enum store_verb verb)
-{
-	return verb == STORE_WRITE || verb == STORE_DISCARD || verb == STORE_ZERO;
-}
-
 static bool has_data(enum store_verb verb)
 {
 	return verb == STORE_READ || verb == STORE_WRITE;
 }
 
-static int check_range(const struct store_limits *l, const struct store_io *io)
+/* Bytes that the segments of @io must have. */
+static uint64_t data_length(const struct store_io *io)
 {
-	if (io->verb == STORE_FLUSH)
-		return 0;
-	if (io->verb == STORE_EXTENTS)
-		return io->offset < l->size ? 0 : -EINVAL;
-	if (!range_fits(io->offset, io->length, l->size))
+	return io->verb == STORE_COMPARE_WRITE ? 2 * io->length : io->length;
+}
+
+static int check_memory(const struct store_limits *l, const struct store_io *io)
+{
+	uint64_t len = sgl_length(io->iov, io->iovcnt);
+
+	if (io->verb == STORE_WRITE_SAME) {
+		if (!len || len % max(l->block, 1u) || io->length % len)
+			return -EINVAL;
+	} else if (len != data_length(io)) {
 		return -EINVAL;
-	if (l->block > 1 && (io->offset % l->block || io->length % l->block))
-		return -EINVAL;
-	if (!has_data(io->verb))
-		return 0;
-	if (sgl_length(io->iov, io->iovcnt) != io->length)
-		return -EINVAL;
+	}
 	if (l->mem_align > 1 && !sgl_aligned(io->iov, io->iovcnt, l->mem_align))
 		return -EINVAL;
 	return 0;
+}
+
+static bool in_blocks(const struct store_limits *l, uint64_t offset, uint64_t length)
+{
+	return l->block <= 1 || (offset % l->block == 0 && length % l->block == 0);
+}
+
+static int check_copy(const struct store_io *io)
+{
+	const struct store *from = io->from;
+
+	if (!from || !range_fits(io->from_offset, io->length, store_size(from)) ||
+	    !in_blocks(&from->limits, io->from_offset, io->length))
+		return -EINVAL;
+	return 0;
+}
+
+static int check_range(const struct store *s, const struct store_io *io)
+{
+	const struct store_limits *l = &s->limits;
+	uint64_t size = store_size(s);
+
+	if (io->verb == STORE_FLUSH || io->verb == STORE_RESET)
+		return 0;
+	if (io->verb == STORE_RAW)
+		return io->raw ? 0 : -EINVAL;
+	if (io->verb == STORE_EXTENTS)
+		return io->offset < size ? 0 : -EINVAL;
+	if (!range_fits(io->offset, io->length, size) || !in_blocks(l, io->offset, io->length))
+		return -EINVAL;
+	if (io->verb == STORE_COMPARE_WRITE && io->length > l->max_compare)
+		return -EINVAL;
+	if (io->verb == STORE_COPY)
+		return check_copy(io);
+	return io->verb == STORE_DISCARD || io->verb == STORE_ZERO ? 0 : check_memory(l, io);
 }
 
 static int check(struct store *s, const struct store_io *io)
@@ -45,15 +77,17 @@ static int check(struct store *s, const struct store_io *io)
 	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
 		return -ENODEV;
 	if ((unsigned)io->verb >= STORE_VERBS ||
-	    io->flags & ~(STORE_FUA | STORE_MAY_UNMAP | STORE_MAY_LEND))
+	    io->flags & ~(STORE_FUA | STORE_MAY_UNMAP | STORE_MAY_LEND | STORE_MAY_LEND_MAPPING))
 		return -EINVAL;
-	if (writes(io->verb) && s->limits.readonly)
+	if (unlikely(store_why_away(s)))
+		return -ENOTCONN;
+	if (store_writes(io->verb) && s->limits.readonly)
 		return -EROFS;
 	if (s->limits.cap[io->verb] == STORE_CAP_NO)
 		return -EOPNOTSUPP;
-	if ((writes(io->verb) || io->verb == STORE_FLUSH) && store_has_error(s))
+	if ((store_writes(io->verb) || io->verb == STORE_FLUSH) && store_has_error(s))
 		return -EIO;
-	return check_range(&s->limits, io);
+	return check_range(s, io);
 }
 
 /* The store can take @io as it is. */
@@ -62,11 +96,9 @@ static bool plain(const struct store_limits *l, const struct store_io *io)
 	if (io->verb == STORE_ZERO || io->verb == STORE_DISCARD ||
 	    l->cap[io->verb] != STORE_CAP_NATIVE)
 		return false;
-	if (!has_data(io->verb))
-		return true;
-	if (l->max_io && io->length > l->max_io)
+	if (has_data(io->verb) && l->max_io && io->length > l->max_io)
 		return false;
-	return io->verb == STORE_READ || !(io->flags & STORE_FUA) || l->fua;
+	return !store_writes(io->verb) || !(io->flags & STORE_FUA) || l->fua;
 }
 
 static void start(struct store_io *io)
@@ -76,7 +108,7 @@ static void start(struct store_io *io)
 
 	if (!err && atomic_load_explicit(&core_of(io)->cancelled, memory_order_relaxed))
 		err = -ECANCELED;
-	if (err || (!io->length && io->verb != STORE_FLUSH && io->verb != STORE_EXTENTS))
+	if (err || (!io->length && (has_data(io->verb) || store_writes(io->verb))))
 		store_finish(io, err, io->offset);
 	else if (plain(&s->limits, io))
 		store_pass(io);
@@ -86,7 +118,10 @@ static void start(struct store_io *io)
 
 void store_pass(struct store_io *io)
 {
-	core_of(io)->with_store = true;
+	struct core *c = core_of(io);
+
+	c->with_store = true;
+	c->top = io->ch;
 	io->ch->store->ops->submit(io->ch, io);
 }
 
@@ -196,6 +231,7 @@ void store_submit(struct store *s, struct store_io *io)
 	io->lent = NULL;
 	c->from = ch;
 	c->with_store = false;
+	c->depth = 0;
 	atomic_init(&c->cancelled, false);
 	if (unlikely(!ch)) {
 		refuse(io);
@@ -208,7 +244,8 @@ void store_submit(struct store *s, struct store_io *io)
 		return;
 	}
 	io->ch = s->home;
-	io->flags &= ~(uint32_t)STORE_MAY_LEND; /* its users are counted there */
+	io->flags &= ~(uint32_t)(STORE_MAY_LEND |
+				 STORE_MAY_LEND_MAPPING); /* its users are counted there */
 	reactor_post(s->home->reactor, &c->msg, arrived);
 }
 
@@ -219,8 +256,8 @@ void store_cancel(struct store_io *io)
 
 	atomic_store_explicit(&c->cancelled, true, memory_order_relaxed);
 	/* what is with the home is cancelled between its steps only */
-	if (ch && ch->serves && c->with_store && ch->store->ops->cancel)
-		ch->store->ops->cancel(ch, io);
+	if (ch && ch->serves && c->with_store && io->ch->store->ops->cancel)
+		io->ch->store->ops->cancel(io->ch, io);
 }
 
 /*
@@ -229,19 +266,43 @@ void store_cancel(struct store_io *io)
  */
 static bool disbelieved(const struct store_io *io)
 {
-	return (io->verb == STORE_FLUSH || (writes(io->verb) && io->flags & STORE_FUA)) &&
+	return (io->verb == STORE_FLUSH || (store_writes(io->verb) && io->flags & STORE_FUA)) &&
 	       store_has_error(io->ch->store);
+}
+
+void store_below(struct store_channel *ch, struct store_io *io,
+		 void (*done)(struct store_channel *ch, struct store_io *io, int err,
+			      uint64_t where, uint64_t mark),
+		 uint64_t mark)
+{
+	struct core *c = core_of(io);
+
+	if (done)
+		c->frame[c->depth++] = (struct frame){ done, ch, mark };
+	io->ch = ch->below;
+	io->ch->store->ops->submit(io->ch, io);
 }
 
 void store_done(struct store_io *io, int err, uint64_t where)
 {
-	core_of(io)->with_store = false;
+	struct core *c = core_of(io);
+
 	if (unlikely(!err && disbelieved(io))) {
 		err = -EIO;
 		where = io->offset;
 	}
-	if (unlikely(err && io->verb == STORE_FLUSH && err != -ECANCELED))
+	if (unlikely(err && io->verb == STORE_FLUSH && err != -ECANCELED && err != -EAGAIN &&
+		     err != -ENOTCONN))
 		store_stick(io->ch->store, "flush", err);
+	if (c->depth) {
+		const struct frame *f = &c->frame[--c->depth];
+
+		io->ch = f->ch;
+		f->done(f->ch, io, err, where, f->mark);
+		return;
+	}
+	io->ch = c->top;
+	c->with_store = false;
 	if (!io->core_done) {
 		store_finish(io, err, where);
 		return;
@@ -253,20 +314,21 @@ void store_done(struct store_io *io, int err, uint64_t where)
 
 void store_stick(struct store *s, const char *what, int err)
 {
-	if (!atomic_exchange(&s->sticky, true))
+	if (!atomic_exchange(&s->base->sticky, true))
 		log_err("store %s%s%s: %s failed: %s; what was written may be lost, so writes are "
 			"refused until an operator clears the error",
-			store_type(s), s->path ? " " : "", store_path(s), what, strerror(-err));
+			store_type(s), *store_path(s) ? " " : "", store_path(s), what,
+			strerror(-err));
 }
 
 void store_clear_error(struct store *s)
 {
-	atomic_store(&s->sticky, false);
+	atomic_store(&s->base->sticky, false);
 }
 
 bool store_has_error(const struct store *s)
 {
-	return atomic_load_explicit(&s->sticky, memory_order_relaxed);
+	return atomic_load_explicit(&s->base->sticky, memory_order_relaxed);
 }
 
 unsigned store_inflight(const struct store *s)

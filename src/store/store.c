@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Registry and life. Opening: the store on an offload thread, then a channel
- * on each reactor by message. Closing: every channel drains, then every
+ * Life. Opening: what a layer stands on, the store on an offload thread, then a
+ * channel on each reactor by message. Closing: every channel drains, then every
  * channel closes (the home's after the last request that another brought),
- * then the store closes on an offload thread. Whoever asked owns the move and
- * counts the answers, which all come to its own reactor.
+ * then the store closes on an offload thread, then what is below. Whoever asked
+ * owns the move and counts the answers, which all come to its own reactor.
  */
 #include "store/store.h"
 
@@ -14,24 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/builtin.h"
 #include "store/core.h"
+#include "store/registry.h"
 
 #define BLOCK_MIN 512
 #define BLOCK_MAX 65536
-
-const struct store_ops *const store_list[] = {
-	&file_store, &rdwr_store,     &aio_store,   &mem_store,
-	&null_store, &nullhome_store, &delay_store, NULL,
-};
-
-const struct store_ops *store_find(const char *name)
-{
-	for (unsigned i = 0; store_list[i]; i++)
-		if (!strcmp(store_list[i]->name, name))
-			return store_list[i];
-	return NULL;
-}
 
 const char *store_state(const struct store *s)
 {
@@ -50,6 +37,8 @@ static void set_state(struct store *s, enum store_state state)
 }
 
 /* ---- memory ---- */
+
+static void news_begin(struct store *s);
 
 static void *zalloc(size_t size)
 {
@@ -83,7 +72,7 @@ static void store_free(struct store *s)
 	free(s);
 }
 
-static struct store_channel *channel_new(struct store *s, struct reactor *r, bool serves)
+static struct store_channel *channel_new(struct store *s, struct reactor *r)
 {
 	struct store_channel *ch = zalloc(sizeof(*ch));
 
@@ -91,10 +80,10 @@ static struct store_channel *channel_new(struct store *s, struct reactor *r, boo
 		return NULL;
 	ch->store = s;
 	ch->reactor = r;
-	ch->serves = serves;
+	ch->below = s->below ? s->below->ch[reactor_id(r)] : NULL;
 	later_init(&ch->later, channel_run);
 	list_init(&ch->queue);
-	ch->priv = zalloc(serves ? s->ops->channel_size : 0);
+	ch->priv = zalloc(s->ops->channel_size);
 	if (!ch->priv) {
 		free(ch);
 		return NULL;
@@ -104,17 +93,13 @@ static struct store_channel *channel_new(struct store *s, struct reactor *r, boo
 
 static bool channels_new(struct store *s, const struct store_open *o)
 {
-	bool home = s->ops->affinity == STORE_AFFINITY_HOME;
-
 	for (unsigned i = 0; i < o->nreactors; i++) {
 		struct reactor *r = o->reactors[i];
-		struct store_channel *ch = channel_new(s, r, !home || r == o->home);
+		struct store_channel *ch = channel_new(s, r);
 
 		if (!ch)
 			return false;
 		s->ch[reactor_id(r)] = ch;
-		if (home && r == o->home)
-			s->home = ch;
 	}
 	return true;
 }
@@ -125,17 +110,32 @@ static bool copy_string(char **to, const char *from)
 	return *to || !from;
 }
 
+static void stand_on(struct store *s, struct store *below)
+{
+	s->below = below;
+	s->base = below ? below->base : s;
+	if (!below)
+		return;
+	s->limits = below->limits;
+	atomic_store(&below->above, s);
+}
+
 static struct store *store_new(const struct store_ops *ops, const struct store_open *o)
 {
 	struct store *s = zalloc(sizeof(*s));
+	const struct store_spec *spec = &o->part;
 
 	if (!s)
 		return NULL;
 	s->ops = ops;
+	s->block_size = spec->block_size ? spec->block_size : BLOCK_MIN;
+	s->news.tell = o->news;
+	s->news.arg = o->news_arg;
+	stand_on(s, o->below);
 	s->priv = zalloc(ops->store_size);
 	if (!s->priv || !channels_new(s, o) || !copy_string(&s->type, ops->name) ||
-	    !copy_string(&s->path, o->spec.path) || !copy_string(&s->opts, o->spec.opts) ||
-	    !copy_string(&s->oflags, o->spec.oflags)) {
+	    !copy_string(&s->path, spec->path) || !copy_string(&s->opts, spec->opts) ||
+	    !copy_string(&s->oflags, spec->oflags)) {
 		store_free(s);
 		return NULL;
 	}
@@ -179,19 +179,29 @@ static void close_run(struct offload *j)
 
 static void open_failed(struct store *s);
 
+static void below_closed(void *arg)
+{
+	struct store *s = arg;
+	void (*closed)(void *arg) = s->move.closed;
+	void *closed_arg = s->move.arg;
+
+	store_free(s);
+	closed(closed_arg);
+}
+
 static void close_done(struct offload *j)
 {
 	struct store *s = container_of(j, struct store, move.job);
-	void (*closed)(void *arg) = s->move.closed;
-	void *arg = s->move.arg;
 
 	if (s->move.open) {
 		open_failed(s);
 		return;
 	}
 	set_state(s, STORE_CLOSED);
-	store_free(s);
-	closed(arg);
+	if (s->below)
+		store_close(s->move.self, s->below, below_closed, s);
+	else
+		below_closed(s);
 }
 
 static void channel_closed(struct msg *m)
@@ -205,6 +215,14 @@ static void channel_closed(struct msg *m)
 	offload_submit(s->move.self, &s->move.job, OFFLOAD_SLOW);
 }
 
+void channel_check_closed(struct store_channel *ch)
+{
+	if (!ch->closing || ch->users)
+		return;
+	ch->closing = false;
+	answer(ch, channel_closed);
+}
+
 static void channel_close(struct msg *m)
 {
 	struct store_channel *ch = container_of(m, struct store_channel, msg);
@@ -213,7 +231,8 @@ static void channel_close(struct msg *m)
 	if (ch->opened && ch->store->ops->channel_close)
 		ch->store->ops->channel_close(ch);
 	ch->opened = false;
-	answer(ch, channel_closed);
+	ch->closing = true;
+	channel_check_closed(ch);
 }
 
 static void close_channels(struct store *s)
@@ -262,10 +281,31 @@ void store_close(struct reactor *self, struct store *s, void (*done)(void *arg),
 /* On the asking reactor. The caller may free @o in done. */
 static void open_answer(struct store_open *o, struct store *s)
 {
+	for (unsigned i = 0; i < array_size(o->own); i++)
+		free(o->own[i]);
 	o->store = s;
-	if (s)
+	if (s) {
 		o->err.code = 0;
+		news_begin(s);
+	}
 	o->done(o);
+}
+
+static void failed_below_closed(void *arg)
+{
+	open_answer(arg, NULL);
+}
+
+/* @o's error is set. What was opened for it is closed. */
+static void open_give_up(struct store_open *o)
+{
+	struct store *below = o->below;
+
+	o->below = NULL;
+	if (below)
+		store_close(o->self, below, failed_below_closed, o);
+	else
+		open_answer(o, NULL);
 }
 
 static void open_failed(struct store *s)
@@ -273,8 +313,10 @@ static void open_failed(struct store *s)
 	struct store_open *o = s->move.open;
 
 	set_state(s, STORE_FAILED);
+	if (s->below)
+		atomic_store(&s->below->above, NULL);
 	store_free(s);
-	open_answer(o, NULL);
+	open_give_up(o);
 }
 
 static void channel_opened(struct msg *m)
@@ -287,8 +329,8 @@ static void channel_opened(struct msg *m)
 	if (ch->err && !s->move.err) {
 		s->move.err = ch->err;
 		err_set(&o->err, ch->err, "store %s%s%s cannot start on reactor %s: %s",
-			store_type(s), s->path ? " " : "", store_path(s), reactor_name(ch->reactor),
-			strerror(-ch->err));
+			store_type(s), *store_path(s) ? " " : "", store_path(s),
+			reactor_name(ch->reactor), strerror(-ch->err));
 	}
 	if (!last)
 		return;
@@ -312,11 +354,29 @@ static void channel_open(struct msg *m)
 	answer(ch, channel_opened);
 }
 
+static int check_bytes(const struct store *s, struct err *e)
+{
+	uint64_t size = s->limits.size, block = s->block_size;
+
+	if (s->limits.cap[STORE_RAW] == STORE_CAP_NATIVE)
+		return 0; /* what it has is the device's affair */
+	if (!size)
+		return err_set(e, -EINVAL, "store %s has no bytes: give it a size", store_type(s));
+	if (size % block)
+		return err_set(e, -EINVAL,
+			       "store %s has %" PRIu64
+			       " bytes, which is not a multiple of the block "
+			       "size %" PRIu64 ": give it %" PRIu64 " or use another block size",
+			       store_type(s), size, block, (size / block + 1) * block);
+	return 0;
+}
+
 /* What the store said of itself must make sense, whoever wrote it. */
 static int check_limits(struct store *s, const struct store_spec *spec, struct err *e)
 {
 	struct store_limits *l = &s->limits;
 	uint32_t unit;
+	int err;
 
 	if (!l->block)
 		l->block = 1;
@@ -325,17 +385,9 @@ static int check_limits(struct store *s, const struct store_spec *spec, struct e
 	if (!l->mem_align)
 		l->mem_align = 1;
 	l->readonly |= spec->readonly;
-	if (!l->size)
-		return err_set(e, -EINVAL, "store %s has no bytes: give it a size", store_type(s));
-	if (l->size % spec->block_size) {
-		uint64_t up = (l->size / spec->block_size + 1) * spec->block_size;
-
-		return err_set(e, -EINVAL,
-			       "store %s has %" PRIu64
-			       " bytes, which is not a multiple of the block "
-			       "size %u: give it %" PRIu64 " or use another block size",
-			       store_type(s), l->size, spec->block_size, up);
-	}
+	err = check_bytes(s, e);
+	if (err)
+		return err;
 	/* transfers of one block must be possible, in memory that is cut as the store asks */
 	unit = max(l->block, l->mem_align);
 	if (!is_pow2(l->block) || !is_pow2(l->mem_align) || unit > spec->block_size ||
@@ -351,13 +403,11 @@ static void open_run(struct offload *j)
 {
 	struct store *s = container_of(j, struct store, move.job);
 	struct store_open *o = s->move.open;
-	struct store_spec spec = { s->type,	    s->path, s->opts, s->oflags, o->spec.block_size,
-				   o->spec.readonly };
+	struct store_spec spec = { s->type,   s->path,	     s->opts,
+				   s->oflags, s->block_size, o->part.readonly };
 	char what[80];
 
 	snprintf(what, sizeof(what), "store %s", s->type);
-	if (!spec.block_size)
-		spec.block_size = BLOCK_MIN;
 	s->move.err = options_parse(&s->options, s->opts, s->ops->options, what, &o->err);
 	if (s->move.err)
 		return;
@@ -370,39 +420,97 @@ static void open_run(struct offload *j)
 		s->ops->close(s);
 }
 
+/* Which channels serve. */
+static void place(struct store *s, const struct reactor *home)
+{
+	bool one = s->limits.affinity == STORE_AFFINITY_HOME;
+
+	for (unsigned i = 0; i < array_size(s->ch); i++) {
+		if (!s->ch[i])
+			continue;
+		s->ch[i]->serves = !one || s->ch[i]->reactor == home;
+		if (one && s->ch[i]->serves)
+			s->home = s->ch[i];
+	}
+}
+
 static void open_done(struct offload *j)
 {
 	struct store *s = container_of(j, struct store, move.job);
+	struct store_open *o = s->move.open;
 
-	if (s->move.err)
+	atomic_store(&s->size, s->limits.size);
+	if (s->move.err) {
 		open_failed(s);
-	else
-		for_channels(s, channel_open);
+		return;
+	}
+	place(s, o->home);
+	for_channels(s, channel_open);
 }
 
-static int unknown_type(const char *type, struct err *e)
+/* @o->part is ready, and what it stands on is open. */
+static void open_start(struct store_open *o)
 {
-	const char *names[array_size(store_list)];
-	const char *near;
+	struct store *s = store_new(o->found, o);
 
-	for (unsigned i = 0; i < array_size(store_list); i++)
-		names[i] = store_list[i] ? store_list[i]->name : NULL;
-	near = store_suggest(type, names);
-	return err_set(e, -EINVAL, "there is no store type '%.64s': %s '%s'?", type,
-		       near ? "did you mean" : "how about", near ? near : "file");
+	if (!s) {
+		err_set(&o->err, -ENOMEM, "no memory to open store %s", o->found->name);
+		open_give_up(o);
+		return;
+	}
+	s->move.self = o->self;
+	s->move.open = o;
+	s->move.job = (struct offload){ .run = open_run, .done = open_done };
+	set_state(s, STORE_OPENING);
+	offload_submit(o->self, &s->move.job, OFFLOAD_SLOW);
 }
 
-static bool home_is_there(const struct store_ops *ops, const struct store_open *o)
+static void below_opened(struct store_open *under)
+{
+	struct store_open *o = under->above;
+
+	o->below = under->store;
+	if (!o->below)
+		o->err = under->err;
+	free(under);
+	if (!o->below)
+		open_give_up(o);
+	else
+		open_start(o);
+}
+
+/* Open what the layer @o stands on. */
+static void open_below(struct store_open *o)
+{
+	struct store_open *under = calloc(1, sizeof(*under));
+
+	if (!under) {
+		err_set(&o->err, -ENOMEM, "no memory to open store %s", o->found->name);
+		open_give_up(o);
+		return;
+	}
+	under->spec = o->spec;
+	under->spec.type = o->rest;
+	under->reactors = o->reactors;
+	under->nreactors = o->nreactors;
+	under->home = o->home;
+	under->above = o;
+	under->depth = o->depth + 1;
+	under->done = below_opened;
+	store_open(o->self, under);
+}
+
+static bool home_is_there(const struct store_open *o)
 {
 	for (unsigned i = 0; i < o->nreactors; i++)
-		if (ops->affinity == STORE_AFFINITY_ANY || o->reactors[i] == o->home)
+		if (o->reactors[i] == o->home)
 			return true;
 	return false;
 }
 
 static int check_spec(const struct store_ops *ops, const struct store_open *o, struct err *e)
 {
-	const struct store_spec *p = &o->spec;
+	const struct store_spec *p = &o->part;
 	uint32_t b = p->block_size;
 
 	if (b && (b < BLOCK_MIN || b > BLOCK_MAX || !is_pow2(b)))
@@ -415,61 +523,206 @@ static int check_spec(const struct store_ops *ops, const struct store_open *o, s
 			       "store type %s needs a path: name the file or block "
 			       "device that holds the data",
 			       ops->name);
-	if (!home_is_there(ops, o))
+	if (!home_is_there(o))
 		return err_set(e, -EINVAL, "store type %s needs a reactor to run on", ops->name);
 	return 0;
 }
 
-static const struct store_ops *choose(const struct store_open *o, struct err *e)
+static int check_place(const struct store_ops *ops, const struct store_open *o, struct err *e)
 {
-	const struct store_ops *ops = o->ops;
-
-	if (!ops && (!o->spec.type || !*o->spec.type)) {
-		err_set(e, -EINVAL, "no store type is given: use file, mem or null");
-		return NULL;
-	}
-	if (!ops)
-		ops = store_find(o->spec.type);
-	if (!ops) {
-		unknown_type(o->spec.type, e);
-		return NULL;
-	}
-	return check_spec(ops, o, e) ? NULL : ops;
+	if (ops->layer && !o->rest)
+		return err_set(e, -EINVAL,
+			       "%s is a layer, which stands on a store: write %s+file, for example",
+			       ops->name, ops->name);
+	if (!ops->layer && o->rest)
+		return err_set(
+			e, -EINVAL,
+			"%s is a store, not a layer: it must be the last word of '%.100s+%.100s'",
+			ops->name, ops->name, o->rest);
+	if (o->depth > STORE_LAYERS_MAX)
+		return err_set(e, -E2BIG, "at most %d layers can stand on a store",
+			       STORE_LAYERS_MAX);
+	return 0;
 }
 
-static void refused(struct msg *m)
+/* The type is known by now, or cannot be. */
+static void open_found(struct store_open *o)
 {
-	open_answer(container_of(m, struct store_open, msg), NULL);
+	const struct store_ops *ops = o->found;
+
+	if (!ops || check_place(ops, o, &o->err) || check_spec(ops, o, &o->err))
+		open_give_up(o);
+	else if (ops->layer)
+		open_below(o);
+	else
+		open_start(o);
 }
 
-/* What is refused at once is told by message too: done never runs in the call. */
-static void refuse(struct reactor *self, struct store_open *o)
+static void load_run(struct offload *j)
 {
-	reactor_post(self, &o->msg, refused);
+	struct store_open *o = container_of(j, struct store_open, job);
+
+	o->found = store_load(o->part.type, &o->err);
+}
+
+static void load_done(struct offload *j)
+{
+	open_found(container_of(j, struct store_open, job));
+}
+
+/* Done never runs in the call of store_open(), so it goes on by message. */
+static void open_posted(struct msg *m)
+{
+	struct store_open *o = container_of(m, struct store_open, msg);
+
+	if (o->err.code || o->found) {
+		open_found(o);
+		return;
+	}
+	o->job = (struct offload){ .run = load_run, .done = load_done };
+	offload_submit(o->self, &o->job, OFFLOAD_SLOW);
+}
+
+static int copy_spec(struct store_open *o, struct err *e)
+{
+	const char **from[] = { &o->spec.type, &o->spec.path, &o->spec.opts, &o->spec.oflags };
+
+	for (unsigned i = 0; i < array_size(o->own); i++) {
+		if (!copy_string(&o->own[i], *from[i]))
+			return err_set(e, -ENOMEM, "no memory to open a store");
+		*from[i] = o->own[i];
+	}
+	return 0;
+}
+
+/* Take the first word off the type, a copy: "name:options+rest". */
+static int split(struct store_open *o, struct err *e)
+{
+	char *type = o->own[0], *opts;
+
+	if (!type || !*type)
+		return err_set(e, -EINVAL, "no store type is given: use file, mem or null");
+	o->rest = strchr(type, '+');
+	if (o->rest)
+		*o->rest++ = 0;
+	opts = strchr(type, ':');
+	if (opts)
+		*opts++ = 0;
+	o->part.type = type;
+	if (opts && !o->rest && o->spec.opts && *o->spec.opts)
+		return err_set(e, -EINVAL,
+			       "the options of store %.40s are given twice: '%.80s' and '%.80s'",
+			       type, opts, o->spec.opts);
+	if (o->rest || opts)
+		o->part.opts = opts;
+	if (o->rest)
+		o->part.oflags = NULL;
+	return 0;
 }
 
 void store_open(struct reactor *self, struct store_open *o)
 {
-	const struct store_ops *ops;
-	struct store *s;
-
-	o->store = NULL;
+	o->self = self;
+	o->store = o->below = NULL;
+	memset(o->own, 0, sizeof(o->own));
+	o->rest = NULL;
 	o->err.code = 0;
 	o->err.text[0] = 0;
-	ops = choose(o, &o->err);
-	if (!ops) {
-		refuse(self, o);
+	o->found = o->ops;
+	if (!copy_spec(o, &o->err)) {
+		o->part = o->spec;
+		if (!o->ops && !split(o, &o->err))
+			o->found = store_find(o->own[0]);
+	}
+	reactor_post(self, &o->msg, open_posted);
+}
+
+/* ---- what happens to it while it is open ---- */
+
+static void news_arrived(struct msg *m)
+{
+	struct store *s = container_of(m, struct store, news.msg);
+	unsigned events;
+
+	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
+		return; /* news_begin() looks again */
+	events = atomic_exchange(&s->news.events, 0);
+	if (events)
+		s->news.tell(s->news.arg, events);
+}
+
+static void news_post(struct store *s)
+{
+	reactor_post(s->news.self, &s->news.msg, news_arrived);
+}
+
+void store_notify(struct store *s, enum store_event event)
+{
+	struct store *above;
+
+	while ((above = atomic_load(&s->above)))
+		s = above;
+	if (!atomic_fetch_or(&s->news.events, (unsigned)event) && atomic_load(&s->news.begun))
+		news_post(s);
+}
+
+static void news_begin(struct store *s)
+{
+	if (!s->news.tell) {
+		/* a layer may stand on it soon, and asks then */
 		return;
 	}
-	s = store_new(ops, o);
-	if (!s) {
-		err_set(&o->err, -ENOMEM, "no memory to open store %s", ops->name);
-		refuse(self, o);
+	s->news.self = s->move.self;
+	for (struct store *b = s->below; b; b = b->below)
+		atomic_fetch_or(&s->news.events, atomic_exchange(&b->news.events, 0));
+	atomic_store(&s->news.begun, true);
+	if (atomic_load(&s->news.events))
+		news_post(s);
+}
+
+/* ---- size ---- */
+
+static int ask_size(struct store *s, uint64_t *size, struct err *e)
+{
+	if (*size && *size % s->block_size)
+		return err_set(e, -EINVAL,
+			       "%" PRIu64 " bytes are not a multiple of the block size %u", *size,
+			       s->block_size);
+	for (; s; s = s->below)
+		if (s->ops->size)
+			return s->ops->size(s, size, e);
+	return err_set(e, -EOPNOTSUPP, "the size of this store is what it was opened with");
+}
+
+static void resize_run(struct offload *j)
+{
+	struct store_resize *r = container_of(j, struct store_resize, job);
+	struct store *s = r->store;
+	uint64_t size = r->size;
+
+	r->err.code = 0;
+	if (ask_size(s, &size, &r->err))
 		return;
-	}
-	s->move.self = self;
-	s->move.open = o;
-	s->move.job = (struct offload){ .run = open_run, .done = open_done };
-	set_state(s, STORE_OPENING);
-	offload_submit(self, &s->move.job, OFFLOAD_SLOW);
+	size = round_down(size, (uint64_t)s->block_size);
+	if (!size)
+		err_set(&r->err, -EINVAL, "store %s %s has not a single block", store_type(s),
+			store_path(s));
+	else
+		r->size = size;
+}
+
+static void resize_done(struct offload *j)
+{
+	struct store_resize *r = container_of(j, struct store_resize, job);
+
+	for (struct store *s = r->store; s && !r->err.code; s = s->below)
+		atomic_store(&s->size, r->size);
+	r->done(r);
+}
+
+void store_resize(struct reactor *self, struct store *s, struct store_resize *r)
+{
+	r->store = s;
+	r->job = (struct offload){ .run = resize_run, .done = resize_done };
+	offload_submit(self, &r->job, OFFLOAD_SLOW);
 }

@@ -23,7 +23,7 @@
 
 #include "initiator.h"
 #include "request.h"
-#include "store/store.h"
+#include "store/registry.h"
 #include "transport/iscsi/portal.h"
 
 #define RECORDS_MAX 40
@@ -60,11 +60,12 @@ static void file_path(char *out, size_t room, unsigned i)
 /* A path that would be opened becomes one of ours. */
 static void keep_in(struct call *c, const char *default_type)
 {
-	const struct store_ops *ops = store_find(call_str(c, "bstype", default_type));
+	bool needs_path;
 	const char *path = call_str(c, "path", NULL);
 	char ours[128];
 
-	if (!path || !ops || !ops->needs_path)
+	if (!path || store_type_check(call_str(c, "bstype", default_type), &needs_path, NULL) ||
+	    !needs_path)
 		return;
 	file_path(ours, sizeof(ours), (unsigned)strlen(path));
 	json_object_set_new(c->params, "path", json_string(ours));

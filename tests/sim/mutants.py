@@ -16,7 +16,7 @@ MUTANTS = [Mutant(*m) for m in (
     ("skip-write-through", "without a write cache writes are cached all the same", "cmdset/sbc_rw.c",
      "		  fua_flag(cmd), write_ended);\n", "		  cmd->args.fua ? STORE_FUA : 0, write_ended);\n"),
     ("forgive-flush", "a flush that failed is forgotten", "store/request.c",
-     "	if (!atomic_exchange(&s->sticky, true))\n", "	if (!atomic_load(&s->sticky))\n"),
+     "	if (!atomic_exchange(&s->base->sticky, true))\n", "	if (!atomic_load(&s->base->sticky))\n"),
     ("short-is-whole", "a short transfer counts as a whole one", "store/fdio.c",
      "		if (advance(io, (size_t)res)) {\n", "		if (advance(io, (size_t)res) || true) {\n"),
     ("skip-drain", "task management is answered while a store still has aborted commands", "sam/it_nexus.c",

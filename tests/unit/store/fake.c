@@ -18,13 +18,15 @@ void fake_reset(void)
 	fake.data = data;
 	fake.limits.size = FAKE_SIZE;
 	fake.limits.block = 512;
-	for (unsigned i = 0; i < STORE_VERBS; i++)
+	for (unsigned i = 0; i <= STORE_EXTENTS; i++)
 		fake.limits.cap[i] = STORE_CAP_NATIVE;
 }
 
 static int fake_open(struct store *s, const struct store_spec *spec, struct err *e)
 {
 	*store_limits_of(s) = fake.limits;
+	if (!strcmp(store_type(s), fake_home.name))
+		store_limits_of(s)->affinity = STORE_AFFINITY_HOME;
 	if (fake.open_err)
 		return err_set(e, fake.open_err, "the fake does not open");
 	fake.opens++;
@@ -99,7 +101,6 @@ const struct store_ops fake_any = {
 
 const struct store_ops fake_home = {
 	.name = "fakehome",
-	.affinity = STORE_AFFINITY_HOME,
 	.open = fake_open,
 	.close = fake_close,
 	.channel_open = fake_channel_open,

@@ -651,7 +651,7 @@ static void refusals_name_the_remedy(void **state)
 	struct rig *g = *state;
 
 	rig_refused(g, &(struct store_spec){ .type = "fiel" }, -EINVAL, "did you mean 'file'?");
-	rig_refused(g, &(struct store_spec){ .type = "zzzzzzzz" }, -EINVAL, "how about 'file'?");
+	rig_refused(g, &(struct store_spec){ .type = "zzzzzzzz" }, -EINVAL, "there are file, ");
 	rig_refused(g, &(struct store_spec){ 0 }, -EINVAL, "use file, mem or null");
 	rig_refused(g, &(struct store_spec){ .type = "file" }, -EINVAL, "needs a path");
 	rig_refused(g, &(struct store_spec){ .type = "null", .block_size = 513 }, -EINVAL,
