@@ -11,6 +11,13 @@ extern const struct store_ops aio_store; /* tgt's name for direct I/O */
 extern const struct store_ops mem_store;
 extern const struct store_ops null_store;
 extern const struct store_ops nullhome_store; /* null with affinity home, for tests */
-extern const struct store_ops delay_store; /* mem that takes its time, for tests */
+
+/* Layers. */
+extern const struct store_ops readonly_layer;
+extern const struct store_ops limit_layer;
+extern const struct store_ops delay_layer;
+extern const struct store_ops error_layer;
+extern const struct store_ops volatile_layer;
+extern const struct store_ops stats_layer;
 
 #endif
