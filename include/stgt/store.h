@@ -156,6 +156,7 @@ struct store_limits {
 	bool readonly, rotational;
 	uint8_t affinity; /* enum store_affinity */
 	bool fua; /* the store itself keeps STORE_FUA; else the core flushes after */
+	bool write_through; /* what is written is stable when done, there is no volatile cache: WCE is 0 */
 	/*
 	 * enum store_cap. EMULATE asks the core: ZERO by writes, EXTENTS as all
 	 * mapped, FLUSH as nothing to do (what is written is as stable as it gets).
@@ -205,6 +206,8 @@ struct store_ops {
 	 * size never changes. 0, or -errno with @e.
 	 */
 	int (*size)(struct store *s, uint64_t *size, struct err *e);
+	/* Numbers of its own for people: @put each. Any thread, while it is open; may be NULL. */
+	void (*describe)(struct store *s, void (*put)(void *arg, const char *key, uint64_t value), void *arg);
 	/* On the reactor's thread; may be NULL. 0 or -errno. */
 	int (*channel_open)(struct store_channel *ch);
 	void (*channel_close)(struct store_channel *ch); /* nothing is in flight */

@@ -16,7 +16,7 @@
 	"product_rev, removable, readonly, online, mode_page, thin_provisioning, ..."
 #define PARAMS_OF_STORE \
 	{ "path", P_STRING, false, 1, TEXT_MAX, "file or block device" }, \
-	{ "bstype", P_STRING, false, 1, 64, "store type (system.show lists them); default rdwr" }, \
+	{ "bstype", P_STRING, false, 1, 256, "store type (system.show lists them); default rdwr" }, \
 	{ "bsopts", P_STRING, false, 0, TEXT_MAX, "the store's options, key=value;key=value" }, \
 	{ "bsoflags", P_STRING, false, 0, 64, "sync, direct, joined by ':'" }, \
 	{ "block_size", P_SIZE, .help = "bytes of a logical block: 512 (default) to 4096" }, \

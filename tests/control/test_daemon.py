@@ -247,7 +247,7 @@ def a_unit_goes_while_it_is_read(lab):
 @test
 def a_unit_whose_store_takes_its_time_goes_when_the_last_command_returns(lab):
     d = lab.start()
-    d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=300000", "--name", NAME)
+    d.tgtctl("export", "--type", "delay:delay_us=300000+mem", "--bsopts", "size=1M", "--name", NAME)
     d.name = NAME
     s = d.login()
     s.conn.send(pdu.scsi_command(bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]), 1, 99, s.take_cmdsn(), read=True, edtl=4096))
@@ -262,7 +262,7 @@ def a_unit_whose_store_takes_its_time_goes_when_the_last_command_returns(lab):
 @test
 def a_target_that_is_being_deleted_is_not_changed(lab):
     d = lab.start()
-    d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=2000000", "--name", NAME)
+    d.tgtctl("export", "--type", "delay:delay_us=2000000+mem", "--bsopts", "size=1M", "--name", NAME)
     d.name = NAME
     s = d.login()
     s.conn.send(pdu.scsi_command(bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0]), 1, 99, s.take_cmdsn(), read=True, edtl=4096))
@@ -282,7 +282,7 @@ def a_target_that_is_being_deleted_is_not_changed(lab):
 @test
 def a_store_that_does_not_return_holds_up_neither_others_nor_the_end(lab):
     d = lab.start()
-    d.tgtctl("export", "--type", "delay", "--bsopts", "size=1M;delay_us=600000000", "--name", NAME)
+    d.tgtctl("export", "--type", "delay:delay_us=600000000+mem", "--bsopts", "size=1M", "--name", NAME)
     d.export(lab.image("1M"), name=NAME + "2", tid=2)
     d.name = NAME
     stuck = d.login()

@@ -377,7 +377,8 @@ def every_command_is_counted_under_its_name(lab):
 @test
 def a_latency_is_as_long_as_the_store_takes(lab):
     d = lab.start()
-    d.tgtctl("export", "--name", d.name, "--type", "delay", "--bsopts", "size=1M;read_us=30000;write_us=3000")
+    d.tgtctl("export", "--name", d.name, "--type", "delay:read_us=30000,write_us=3000+mem", "--bsopts",
+             "size=1M")
     s = d.login()
     for i in range(8):
         read10(s, i)

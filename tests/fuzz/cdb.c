@@ -81,7 +81,8 @@ static void set_up(void)
 	tgtd_do("acl.add", "'tid':1,'address':'ALL'");
 	tgtd_do("lun.create", "'tid':1,'lun':1,'bstype':'mem','bsopts':'size=8M','thin':true,"
 			      "'params':{'removable':'1'}");
-	tgtd_do("lun.create", "'tid':1,'lun':2,'bstype':'delay','bsopts':'size=1M,delay_us=5000'");
+	tgtd_do("lun.create",
+		"'tid':1,'lun':2,'bstype':'delay:delay_us=5000+mem','bsopts':'size=1M'");
 	tgtd_do("lun.create", "'tid':1,'lun':3,'bstype':'null','bsopts':'size=64M',"
 			      "'block_size':4096,'readonly':true");
 	log_in(0);

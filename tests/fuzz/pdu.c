@@ -31,7 +31,8 @@ static void set_up(void)
 	tgtd_do("target.create", "'tid':1,'name':'" INITIATOR_TARGET "'");
 	tgtd_do("acl.add", "'tid':1,'address':'ALL'");
 	tgtd_do("lun.create", "'tid':1,'lun':1,'bstype':'mem','bsopts':'size=4M','thin':true");
-	tgtd_do("lun.create", "'tid':1,'lun':2,'bstype':'delay','bsopts':'size=1M,delay_us=20000'");
+	tgtd_do("lun.create",
+		"'tid':1,'lun':2,'bstype':'delay:delay_us=20000+mem','bsopts':'size=1M'");
 }
 
 static void play(struct input s)

@@ -48,8 +48,8 @@ def slow_disk(lab, write_us, options=("--reactors", "1")):
     d = lab.start(options=options)
     t = ["--lld", "iscsi", "--tid", "1"]
     d.tgtadm("--op", "new", "--mode", "target", "-T", d.name, *t)
-    d.tgtadm("--op", "new", "--mode", "logicalunit", "--lun", "1", "-E", "delay",
-             "-S", "size=16M;write_us=%d" % write_us, *t)
+    d.tgtadm("--op", "new", "--mode", "logicalunit", "--lun", "1", "-E", "delay:write_us=%d+mem" % write_us,
+             "-S", "size=16M", *t)
     d.tgtadm("--op", "bind", "--mode", "target", "-I", "ALL", *t)
     return d
 

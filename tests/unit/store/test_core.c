@@ -668,9 +668,11 @@ static void refusals_name_the_remedy(void **state)
 		    "did you mean 'size'?");
 	rig_refused(g, &(struct store_spec){ .type = "null", .opts = "size=1000" }, -EINVAL,
 		    "multiple of the block size 512");
-	rig_refused(g, &(struct store_spec){ .type = "delay", .opts = "size=1M;read_us=1s" },
+	rig_refused(g, &(struct store_spec){ .type = "delay:read_us=1s+mem", .opts = "size=1M" },
 		    -EINVAL, "no number");
-	rig_refused(g, &(struct store_spec){ .type = "delay", .opts = "size=1M;read_us=9999999999" },
+	rig_refused(g,
+		    &(struct store_spec){ .type = "delay:read_us=9999999999+mem",
+					  .opts = "size=1M" },
 		    -EINVAL, "use less");
 	rig_refused(g, &(struct store_spec){ .type = "file", .path = "/x", .opts = "size=1M" },
 		    -EINVAL, "it takes none");
@@ -701,8 +703,8 @@ static void a_delayed_write_lands_late(void **state)
 	struct req w, q;
 
 	assert_int_equal(rig_open(g,
-				  &(struct store_spec){ .type = "delay",
-							.opts = "size=1M;write_us=20000" },
+				  &(struct store_spec){ .type = "delay:write_us=20000+mem",
+							.opts = "size=1M" },
 				  NULL),
 			 0);
 	memset(p, 7, 512);
