@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Images of a Ceph cluster, by librbd.
+ *
+ * Requests are librbd's asynchronous ones; what has ended is learned from one
+ * eventfd, on the home reactor. librbd allocates a completion for each, and
+ * more inside; nothing else is allocated for a request.
+ *
+ * A write that librados gave up may still lie with an OSD. Its failure is not
+ * told before the cluster has been asked to shut this handle out (the fence):
+ * a handle that is opened after it knows a newer map of the cluster, which the
+ * OSDs must have before they work for it, and with that map they refuse what
+ * the old handle left. So what was told as failed never lands on a newer write
+ * of ours.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "store/rbd/rbd.h"
+
+#define PUBLIC __attribute__((visibility("default")))
+
+#define SECTOR 512u /* what an OSD compares and writes in one step */
+#define PHYSICAL 4096 /* what BlueStore allocates */
+#define BATCH 64
+#define BOUNCES 16
+#define TIMEOUT_MAX 86400
+
+struct rbd_store {
+	struct rbd_handle *h; /* first: extents.c */
+};
+
+/* For a COMPARE_WRITE whose sectors lie in pieces. */
+struct bounce {
+	struct bounce *next;
+	uint8_t sector[2][SECTOR];
+};
+
+struct rbd_channel {
+	struct store_channel *ch;
+	struct store_poll poll;
+	struct bounce *bounces; /* free ones */
+	struct bounce bounce[BOUNCES];
+	/* writes that were given up, until the fence is up */
+	struct store_io *late;
+	struct store_job fence;
+	bool fencing, fenced, closing;
+};
+
+/* In store_io.room. */
+struct part {
+	uint64_t mismatch; /* librbd's */
+	struct bounce *bounce;
+	struct store_io *next; /* in late */
+};
+
+static_assert(sizeof(struct part) <= STORE_IO_ROOM, "the store's part of a request");
+
+static struct part *part_of(struct store_io *io)
+{
+	return (struct part *)(void *)io->room;
+}
+
+static struct rbd_handle *handle_of(struct store *s)
+{
+	return ((struct rbd_store *)store_priv(s))->h;
+}
+
+static bool changes(enum store_verb verb)
+{
+	return verb != STORE_READ && verb != STORE_EXTENTS && verb != STORE_FLUSH;
+}
+
+/* ---- errors ---- */
+
+static void lost(struct store *s, const char *why)
+{
+	struct rbd_handle *h = handle_of(s);
+
+	if (atomic_exchange(&h->lost, true))
+		return;
+	store_away(s, why);
+	store_log_warn(s, "%s", why);
+	store_notify(s, STORE_LOST);
+}
+
+int rbd_failed(struct store *s, int ret, enum store_verb verb)
+{
+	switch (ret) {
+	case -ESHUTDOWN: /* Ceph's EBLOCKLISTED */
+		lost(s, "the cluster has put this client on its blocklist");
+		return -ENOTCONN;
+	case -ETIMEDOUT:
+		lost(s, "the cluster has not answered in time");
+		return -ENOTCONN;
+	case -ENOTCONN:
+		return -ENOTCONN;
+	case -EROFS: /* librbd's word for: another client holds the lock and keeps it */
+		return changes(verb) ? -EAGAIN : -EIO;
+	case -ENOENT: /* objects that are not there read as zeroes: it is the image or its pool */
+		store_log_warn(s, "the image or its pool has been deleted");
+		return -ENODEV;
+	case -ENOSPC:
+	case -EDQUOT:
+		return -ENOSPC;
+	case -ENOMEM:
+	case -EOPNOTSUPP:
+	case -EILSEQ:
+		return ret;
+	case -EPERM:
+	case -EACCES:
+		store_log_warn(s,
+			       "the cluster does not permit a request: see to the "
+			       "capabilities of this user");
+		return -EIO;
+	default:
+		store_log_warn(s, "librbd ended a request with error %d (%s)", -ret,
+			       strerror(-ret));
+		return -EIO;
+	}
+}
+
+/* ---- opening ---- */
+
+static const char *const rbd_options[] = { "conf",	"id",	   "cluster", "pool",
+					   "namespace", "timeout", NULL };
+
+static int copy_option(struct store *s, const char *key, char *to, size_t room, struct err *e)
+{
+	const char *v = store_option(s, key);
+
+	if (!v)
+		return 0;
+	if (strlen(v) >= room)
+		return store_err(e, -ENAMETOOLONG, "the option %s is longer than %zu characters",
+				 key, room - 1);
+	strcpy(to, v);
+	return 0;
+}
+
+static int user_option(struct store *s, struct rbd_handle *h, struct err *e)
+{
+	char id[NAME_ROOM - 8] = "admin";
+	int err = copy_option(s, "id", id, sizeof(id), e);
+
+	/* Ceph says client.NAME in some places and NAME in others */
+	snprintf(h->user, sizeof(h->user), "%s%s", strncmp(id, "client.", 7) ? "client." : "", id);
+	return err;
+}
+
+static int timeout_option(struct store *s, struct rbd_handle *h, struct err *e)
+{
+	uint64_t v = 0;
+	int err = store_option_number(s, "timeout", &v, e);
+
+	if (err)
+		return err;
+	if (store_option(s, "timeout") && (v < 1 || v > TIMEOUT_MAX))
+		return store_err(e, -EINVAL,
+				 "timeout=%.32s: a number of seconds from 1 to %d is needed; "
+				 "without an end requests would hang with the cluster",
+				 store_option(s, "timeout"), TIMEOUT_MAX);
+	h->op_timeout = (unsigned)v;
+	return 0;
+}
+
+static int take_spec(struct store *s, struct rbd_handle *h, const struct store_spec *spec,
+		     struct err *e)
+{
+	int err = rbd_name_parse(&h->name, spec->path, store_option(s, "pool"),
+				 store_option(s, "namespace"), e);
+
+	strcpy(h->cluster_name, "ceph");
+	h->readonly = spec->readonly;
+	if (!err)
+		err = copy_option(s, "conf", h->conf, sizeof(h->conf), e);
+	if (!err)
+		err = copy_option(s, "cluster", h->cluster_name, sizeof(h->cluster_name), e);
+	if (!err)
+		err = user_option(s, h, e);
+	if (!err)
+		err = timeout_option(s, h, e);
+	if (!err && h->name.snap[0] && !spec->readonly)
+		return store_err(e, -EROFS,
+				 "'%.200s' is a snapshot, which never changes: make the unit "
+				 "read-only, or serve a clone of it",
+				 spec->path);
+	return err;
+}
+
+static void set_limits(struct store_limits *l, const struct rbd_handle *h, uint32_t block)
+{
+	l->size = h->size;
+	l->block = SECTOR;
+	l->physical = PHYSICAL;
+	l->optimal_io = h->stripe_unit;
+	l->discard_granularity = h->stripe_unit && h->discard_granularity > h->stripe_unit ?
+					 h->stripe_unit :
+					 (uint32_t)h->discard_granularity;
+	l->readonly = h->readonly;
+	l->affinity = STORE_AFFINITY_HOME;
+	l->fua = true;
+	l->write_through = true;
+	for (enum store_verb v = 0; v < STORE_COPY; v++)
+		l->cap[v] = STORE_CAP_NATIVE;
+	/* the order that extents come in holds for whole objects only */
+	if (h->features & RBD_FEATURE_STRIPINGV2)
+		l->cap[STORE_EXTENTS] = STORE_CAP_EMULATE;
+	/* more than a sector is refused by most versions, and asking would write */
+	l->max_compare = block == SECTOR ? SECTOR : 0;
+	if (!l->max_compare)
+		l->cap[STORE_COMPARE_WRITE] = STORE_CAP_NO;
+}
+
+static void say_what_is_odd(struct store *s, const struct rbd_handle *h)
+{
+	if (h->op_timeout < h->failover)
+		store_log_warn(s,
+			       "requests are given up after %u s, but this cluster may take "
+			       "%u s to replace an OSD: make timeout= longer",
+			       h->op_timeout, h->failover);
+	if (h->others[0])
+		store_log_warn(s,
+			       "the image is open for writing elsewhere, too (%s): two writers "
+			       "that do not know of each other destroy a file system",
+			       h->others);
+}
+
+static int rbd_store_open(struct store *s, const struct store_spec *spec, struct err *e)
+{
+	struct rbd_store *r = store_priv(s);
+	struct rbd_handle *h = rbd_handle_new();
+	int err;
+
+	if (!h)
+		return store_err(e, -ENOMEM, "no memory for an image's handle");
+	err = take_spec(s, h, spec, e);
+	if (err) {
+		rbd_handle_free(h);
+		return err;
+	}
+	err = rbd_handle_open(h, e);
+	if (err)
+		return err;
+	r->h = h;
+	set_limits(store_limits_of(s), h, spec->block_size);
+	say_what_is_odd(s, h);
+	return 0;
+}
+
+static void rbd_store_close(struct store *s)
+{
+	struct rbd_handle *h = handle_of(s);
+	bool unsettled = atomic_load(&h->unsettled) && !atomic_load(&h->fenced);
+
+	if (unsettled)
+		store_log_warn(s,
+			       "the cluster could not be asked to shut this client out: a write "
+			       "that was answered as failed may still be carried out");
+	if (!rbd_handle_close(h))
+		store_log_warn(s,
+			       "closing the image takes long: a thread goes on with it, and the "
+			       "cluster may see this client until then");
+}
+
+static int rbd_store_size(struct store *s, uint64_t *size, struct err *e)
+{
+	struct rbd_handle *h = handle_of(s);
+	int err = 0;
+
+	if (atomic_load(&h->lost))
+		return store_err(e, -ENOTCONN,
+				 "the cluster is away: reopen the unit when it is back");
+	if (*size && h->readonly)
+		return store_err(e, -EROFS,
+				 "the unit is read-only: resize the image with rbd resize");
+	if (*size)
+		err = rbd_resize(h->image, *size);
+	if (!err)
+		err = rbd_get_size(h->image, size);
+	if (!err)
+		return 0;
+	if (err == -ETIMEDOUT || err == -ESHUTDOWN)
+		rbd_failed(s, err, STORE_WRITE);
+	return store_err(e, err, "cannot %s the image: %s; see what rbd status says of it",
+			 *size ? "resize" : "ask for the size of", strerror(-err));
+}
+
+/* ---- the end of requests ---- */
+
+static void bounce_free(struct rbd_channel *c, struct part *p)
+{
+	if (!p->bounce)
+		return;
+	p->bounce->next = c->bounces;
+	c->bounces = p->bounce;
+	p->bounce = NULL;
+}
+
+static void late_end(struct rbd_channel *c)
+{
+	struct store_io *io;
+
+	while ((io = c->late)) {
+		c->late = part_of(io)->next;
+		store_done(io, -ENOTCONN, io->offset);
+	}
+}
+
+static void fence_run(struct store_job *j)
+{
+	struct rbd_channel *c = (struct rbd_channel *)(void *)((char *)j -
+							       offsetof(struct rbd_channel, fence));
+	struct store *s = channel_store(c->ch);
+	int err = rbd_handle_fence(handle_of(s));
+
+	if (err)
+		store_log_warn(s,
+			       "the cluster did not shut this client out (%s): a write that is "
+			       "answered as failed now may still be carried out later; see that "
+			       "this user has the capability mon 'profile rbd'",
+			       strerror(-err));
+}
+
+static void fence_done(struct store_job *j)
+{
+	struct rbd_channel *c = (struct rbd_channel *)(void *)((char *)j -
+							       offsetof(struct rbd_channel, fence));
+
+	c->fencing = false;
+	c->fenced = true; /* or all that could be done was */
+	late_end(c);
+}
+
+/* A write of which nobody knows whether it will be carried out. */
+static void given_up(struct rbd_channel *c, struct store_io *io)
+{
+	atomic_store(&handle_of(channel_store(c->ch))->unsettled, true);
+	part_of(io)->next = c->late;
+	c->late = io;
+	if (c->fenced) {
+		late_end(c);
+	} else if (!c->fencing) {
+		c->fencing = true;
+		c->fence.run = fence_run;
+		c->fence.done = fence_done;
+		store_job_run(c->ch, &c->fence);
+	}
+}
+
+static void ended(struct rbd_channel *c, struct store_io *io, ssize_t ret)
+{
+	struct part *p = part_of(io);
+	uint64_t where = io->offset;
+	int err;
+
+	if (io->verb == STORE_COMPARE_WRITE)
+		bounce_free(c, p);
+	if (ret == (ssize_t)io->length || (ret >= 0 && io->verb != STORE_READ)) {
+		store_done(io, 0, 0);
+		return;
+	}
+	if (ret >= 0) { /* the image ends here: somebody made it smaller */
+		store_done(io, -EIO, io->offset + (uint64_t)ret);
+		return;
+	}
+	err = rbd_failed(channel_store(c->ch), (int)ret, io->verb);
+	if (ret == -ETIMEDOUT && changes(io->verb)) {
+		given_up(c, io);
+		return;
+	}
+	/*
+	 * Versions differ in what the offset is relative to: the request, the image, or (16.2) the
+	 * object's place in the image. All of them are multiples of the sector.
+	 */
+	if (err == -EILSEQ)
+		where = io->offset + p->mismatch % SECTOR;
+	store_done(io, err, where);
+}
+
+static void completions(struct rbd_channel *c, rbd_image_t image)
+{
+	rbd_completion_t done[BATCH];
+	int n;
+
+	do {
+		n = rbd_poll_io_events(image, done, BATCH);
+		for (int i = 0; i < n; i++) {
+			struct store_io *io = rbd_aio_get_arg(done[i]);
+			ssize_t ret = rbd_aio_get_return_value(done[i]);
+
+			rbd_aio_release(done[i]);
+			ended(c, io, ret);
+		}
+	} while (n == BATCH);
+}
+
+static void poll_arm(struct rbd_channel *c, struct rbd_handle *h)
+{
+	store_poll_arm(c->ch, &c->poll, h->event_fd, POLLIN);
+}
+
+static void poll_ready(struct store_poll *p, int revents)
+{
+	struct rbd_channel *c =
+		(struct rbd_channel *)(void *)((char *)p - offsetof(struct rbd_channel, poll));
+	struct rbd_handle *h = handle_of(channel_store(c->ch));
+	eventfd_t count;
+
+	if (c->closing) {
+		store_channel_put(c->ch);
+		return;
+	}
+	/* first: what comes after it rings again */
+	eventfd_read(h->event_fd, &count);
+	completions(c, h->image);
+	poll_arm(c, h);
+}
+
+/* ---- requests ---- */
+
+/* The @len bytes from @at on of the request's data in one piece; NULL: they are not. */
+static const char *in_one_piece(const struct store_io *io, uint64_t at, uint64_t len)
+{
+	const struct iovec *v = io->iov;
+
+	for (unsigned i = 0; i < io->iovcnt; at -= v[i++].iov_len)
+		if (at < v[i].iov_len)
+			return v[i].iov_len - at >= len ? (const char *)v[i].iov_base + at : NULL;
+	return NULL;
+}
+
+static void gather(const struct store_io *io, uint64_t at, uint8_t *to, uint64_t len)
+{
+	const struct iovec *v = io->iov;
+
+	for (unsigned i = 0; i < io->iovcnt && len; at -= at < v[i].iov_len ? at : v[i].iov_len, i++) {
+		uint64_t n = v[i].iov_len > at ? v[i].iov_len - at : 0;
+
+		n = n > len ? len : n;
+		if (n)
+			memcpy(to, (const char *)v[i].iov_base + at, n);
+		to += n;
+		len -= n;
+	}
+}
+
+static int compare_write(struct rbd_channel *c, rbd_image_t image, struct store_io *io,
+			 rbd_completion_t done)
+{
+	struct part *p = part_of(io);
+	const char *half[2] = { in_one_piece(io, 0, SECTOR), in_one_piece(io, SECTOR, SECTOR) };
+
+	if (io->length != SECTOR || io->offset % SECTOR)
+		return -EOPNOTSUPP;
+	for (unsigned i = 0; i < 2; i++) {
+		if (half[i])
+			continue;
+		if (!p->bounce && !(p->bounce = c->bounces))
+			return -EAGAIN;
+		if (c->bounces == p->bounce)
+			c->bounces = p->bounce->next;
+		gather(io, i * SECTOR, p->bounce->sector[i], SECTOR);
+		half[i] = (const char *)p->bounce->sector[i];
+	}
+	return (int)rbd_aio_compare_and_write(image, io->offset, SECTOR, half[0], half[1], done,
+					      &p->mismatch, 0);
+}
+
+static int write_same(rbd_image_t image, struct store_io *io, rbd_completion_t done)
+{
+	uint64_t len = 0;
+	const char *pattern;
+
+	for (unsigned i = 0; i < io->iovcnt; i++)
+		len += io->iov[i].iov_len;
+	pattern = in_one_piece(io, 0, len);
+	if (!pattern || io->length > INT_MAX)
+		return -EOPNOTSUPP;
+	return rbd_aio_writesame(image, io->offset, io->length, pattern, len, done, 0);
+}
+
+static int begin(struct rbd_channel *c, rbd_image_t image, struct store_io *io,
+		 rbd_completion_t done)
+{
+	int thick = io->verb == STORE_DISCARD || io->flags & STORE_MAY_UNMAP ?
+			    0 :
+			    RBD_WRITE_ZEROES_FLAG_THICK_PROVISION;
+
+	switch (io->verb) {
+	case STORE_READ:
+		return rbd_aio_readv(image, io->iov, (int)io->iovcnt, io->offset, done);
+	case STORE_WRITE:
+		return rbd_aio_writev(image, io->iov, (int)io->iovcnt, io->offset, done);
+	case STORE_FLUSH:
+		return rbd_aio_flush(image, done);
+	case STORE_DISCARD: /* librbd's own leaves data of small pieces readable */
+	case STORE_ZERO:
+		return rbd_aio_write_zeroes(image, io->offset, io->length, done, thick, 0);
+	case STORE_WRITE_SAME:
+		return write_same(image, io, done);
+	case STORE_COMPARE_WRITE:
+		return compare_write(c, image, io, done);
+	default:
+		return -EOPNOTSUPP;
+	}
+}
+
+static void rbd_submit(struct store_channel *ch, struct store_io *io)
+{
+	struct rbd_channel *c = channel_priv(ch);
+	struct rbd_handle *h = handle_of(channel_store(ch));
+	rbd_completion_t done;
+	int err;
+
+	if (atomic_load_explicit(&h->lost, memory_order_relaxed)) {
+		store_done(io, -ENOTCONN, io->offset);
+		return;
+	}
+	if (io->verb == STORE_EXTENTS) {
+		store_offload(ch, io, rbd_extents);
+		return;
+	}
+	*part_of(io) = (struct part){ 0 };
+	err = rbd_aio_create_completion(io, NULL, &done);
+	if (err) {
+		store_done(io, -ENOMEM, io->offset);
+		return;
+	}
+	err = begin(c, h->image, io, done);
+	if (!err)
+		return;
+	rbd_aio_release(done);
+	bounce_free(c, part_of(io));
+	if (err != -EOPNOTSUPP && err != -EAGAIN)
+		err = rbd_failed(channel_store(ch), err, io->verb);
+	store_done(io, err, io->offset);
+}
+
+/* ---- channels ---- */
+
+static int rbd_channel_open(struct store_channel *ch)
+{
+	struct rbd_channel *c = channel_priv(ch);
+	struct store *s = channel_store(ch);
+
+	c->ch = ch;
+	c->poll.ready = poll_ready;
+	for (unsigned i = 0; i < BOUNCES; i++) {
+		c->bounce[i].next = c->bounces;
+		c->bounces = &c->bounce[i];
+	}
+	store_channel_get(ch); /* the poll's */
+	poll_arm(c, handle_of(s));
+	rbd_handle_tell(handle_of(s), s);
+	return 0;
+}
+
+static void rbd_channel_close(struct store_channel *ch)
+{
+	struct rbd_channel *c = channel_priv(ch);
+
+	rbd_handle_tell(handle_of(channel_store(ch)), NULL);
+	c->closing = true;
+	store_poll_cancel(&c->poll); /* ready still comes, and gives the channel back */
+}
+
+static const struct store_ops rbd_store = {
+	.api = STORE_API,
+	.name = "rbd",
+	.summary = "image of a Ceph cluster",
+	.options = rbd_options,
+	.needs_path = true,
+	.store_size = sizeof(struct rbd_store),
+	.channel_size = sizeof(struct rbd_channel),
+	.open = rbd_store_open,
+	.close = rbd_store_close,
+	.size = rbd_store_size,
+	.channel_open = rbd_channel_open,
+	.channel_close = rbd_channel_close,
+	.submit = rbd_submit,
+};
+
+PUBLIC const struct store_ops *const store_plugin[] = { &rbd_store, NULL };
