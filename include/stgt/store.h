@@ -283,8 +283,8 @@ struct store_fd {
 void store_fd_probe(struct store_fd *f);
 void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store_fd *f);
 
-/* A reference to at least @io->length bytes of zeroes, to be lent; NULL if that is too much. */
-struct buf *store_zeroes(struct store_channel *ch, const struct store_io *io);
+/* For io->lent: a reference to zeroes, and io->lent_data set to them; NULL if @io->length is too much. */
+struct buf *store_zeroes(struct store_channel *ch, struct store_io *io);
 
 /* Run @fn(@io) on a thread that may block, which ends in store_done() being called here. @fn returns err. */
 void store_offload(struct store_channel *ch, struct store_io *io, int (*fn)(struct store_io *io));

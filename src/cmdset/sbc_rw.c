@@ -49,19 +49,27 @@ static void read_next(struct scsi_cmd *cmd)
 static void read_have_data(struct scsi_cmd *cmd)
 {
 	struct buf *b = cmd->buf;
+	uint8_t *data = b->data;
 	uint32_t off = cmd->offset, len = read_piece(cmd);
 
 	if (cmd->io.lent) {
 		buf_put(b);
 		b = cmd->io.lent;
+		data = cmd->io.lent_data;
 	}
 	cmd->buf = NULL;
 	cmd->offset += len;
-	cmd_give_data(cmd, off, b, b->data, len);
+	cmd_give_data(cmd, off, b, data, len);
 	if (likely(cmd->offset == cmd->transfer))
 		cmd_complete(cmd, V_GOOD);
 	else
 		read_next(cmd);
+}
+
+/* Where nobody of ours looks at the data on its way, it may as well be a file's mapping. */
+static uint32_t lend_flags(const struct scsi_cmd *cmd)
+{
+	return STORE_MAY_LEND | (cmd->itl->nexus->sends_blindly ? STORE_MAY_LEND_MAPPING : 0);
 }
 
 static void read_have_buf(struct scsi_cmd *cmd)
@@ -69,7 +77,7 @@ static void read_have_buf(struct scsi_cmd *cmd)
 	/* the initiator may expect only a part of the last block */
 	cmd->iov[0].iov_base = cmd->buf->data;
 	cmd->iov[0].iov_len = round_up(read_piece(cmd), cmd->lu->block_size);
-	cmd_store(cmd, STORE_READ, position(cmd), cmd->iov[0].iov_len, cmd->iov, 1, STORE_MAY_LEND,
+	cmd_store(cmd, STORE_READ, position(cmd), cmd->iov[0].iov_len, cmd->iov, 1, lend_flags(cmd),
 		  read_have_data);
 }
 

@@ -336,6 +336,10 @@ void buf_put(struct buf *buf)
 
 	if (!buf || --buf->users)
 		return;
+	if (unlikely(buf->release != NULL)) {
+		buf->release(buf);
+		return;
+	}
 	n = container_of(buf, struct node, buf);
 	b = n->block;
 	p = buf->pool;

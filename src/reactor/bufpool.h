@@ -34,6 +34,9 @@ struct buf {
 	uint32_t size; /* bytes at data */
 	uint32_t users; /* store operation, send, receive destination, pin */
 	struct buf *next; /* free list; for the owner's use while alive */
+	/* of memory that is no pool's; else NULL */
+	void (*release)(struct buf *b); /* what the last user's put calls */
+	bool faulted; /* the kernel found some of it gone: set by who sent it */
 };
 
 struct bufpool *bufpool_create(size_t cap);

@@ -117,6 +117,7 @@ struct it_nexus {
 	struct later drained; /* tells the transport, from a turn of its own */
 	bool close_at_start; /* control closed it before nexus_start() */
 	void *session; /* the transport's */
+	bool sends_blindly; /* the transport's: data-in goes to the kernel alone, nothing of ours reads it */
 
 	/* control's */
 	struct targets *ts; /* constant: to post to ts->control only */

@@ -11,9 +11,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/sgl.h"
 #include "store/core.h"
 
 /* Longer writes go to a worker: others wait meanwhile. */
@@ -35,6 +38,7 @@ struct fdio {
 	unsigned seg, retries; /* the caller's segment that pos is in */
 	size_t seg_off; /* bytes of it that are done */
 	struct iovec part[PARTS]; /* what comes next, after a short transfer */
+	uint32_t limit; /* bytes at once, while a bad block is looked for; 0: none */
 };
 
 static_assert(sizeof(struct fdio) <= STORE_OWN_ROOM, "a file request's room");
@@ -56,14 +60,51 @@ static void fail(struct store_io *io, int err)
 
 /* ---- reads and writes ---- */
 
+/* What the block layer and file systems say of a bad medium or link, and of a device that is gone. */
+static int told(struct store_io *io, int err)
+{
+	switch (err) {
+	case -ENODATA:
+	case -EREMOTEIO:
+	case -EILSEQ:
+	case -EBADMSG:
+	case -EUCLEAN:
+	case -ENOLINK:
+		return -EIO;
+	case -ENODEV:
+	case -ENXIO:
+	case -ENOMEDIUM:
+	case -ESTALE:
+		store_notify(io->ch->store, STORE_LOST);
+		return -ENODEV;
+	default:
+		return err;
+	}
+}
+
+/* What is done at once ends at a multiple of this, so that no sector is ever half of one write. */
+static uint32_t unit_of(const struct store_io *io)
+{
+	return max(io->ch->store->limits.block, SECTOR);
+}
+
+/* Cut the list of @n parts, of @bytes, to @to bytes, which is not 0. */
+static unsigned cut(struct iovec *v, unsigned n, size_t bytes, size_t to)
+{
+	while (bytes - to >= v[n - 1].iov_len)
+		bytes -= v[--n].iov_len;
+	v[n - 1].iov_len -= bytes - to;
+	return n;
+}
+
 /*
- * A short transfer ended within a segment. Others may write the same place: what follows
- * is cut where a sector ends, so that no sector is ever half of one write.
+ * A short transfer ended within a segment, or less than all that is left is wanted.
+ * Others may write the same place: what does not end with the request ends with a block.
  */
 static void aim_within(struct store_io *io)
 {
 	struct fdio *q = fdio_of(io);
-	size_t skip = q->seg_off, bytes = 0, tail;
+	size_t skip = q->seg_off, bytes = 0, to, tail;
 	unsigned n = 0;
 
 	for (unsigned i = q->seg; i < io->iovcnt && n < PARTS; i++) {
@@ -73,11 +114,12 @@ static void aim_within(struct store_io *io)
 		bytes += v->iov_len - skip;
 		skip = 0;
 	}
-	tail = (q->op.offset + bytes) % SECTOR;
-	if (q->pos + bytes < io->length && tail < q->part[n - 1].iov_len)
-		q->part[n - 1].iov_len -= tail;
+	to = q->limit ? min(bytes, (size_t)q->limit) : bytes;
+	tail = (q->op.offset + to) % unit_of(io);
+	if (q->pos + to < io->length && tail < to)
+		to -= tail;
 	q->op.iov = q->part;
-	q->op.iovcnt = n;
+	q->op.iovcnt = cut(q->part, n, bytes, to);
 }
 
 /* Aim the operation at what is left. */
@@ -86,7 +128,7 @@ static void aim(struct store_io *io)
 	struct fdio *q = fdio_of(io);
 
 	q->op.offset = io->offset + q->pos;
-	if (q->seg_off) {
+	if (q->seg_off || q->limit) {
 		aim_within(io);
 		return;
 	}
@@ -127,16 +169,32 @@ static void write_failed(struct store_io *io, int err)
 	fail(io, err);
 }
 
+/* A device says that it cannot read, but not where: read less. True if that is possible. */
+static bool narrow(struct store_io *io)
+{
+	struct fdio *q = fdio_of(io);
+	size_t tried = sgl_length(q->op.iov, q->op.iovcnt), unit = unit_of(io);
+
+	if (io->verb != STORE_READ || !q->f->direct || tried <= unit)
+		return false;
+	q->limit = (uint32_t)max(unit, round_down(tried / 2, unit));
+	return true;
+}
+
 static void transferred(struct io_op *op, int res)
 {
 	struct fdio *q = container_of(op, struct fdio, op);
 	struct store_io *io = fdio_io(q);
 
+	if (res < 0)
+		res = told(io, res);
 	if (res > 0) {
 		if (advance(io, (size_t)res)) {
 			store_done(io, 0, 0);
 			return;
 		}
+	} else if (res == -EIO && narrow(io)) {
+		q->retries = 0;
 	} else if (res != -EINTR && res != -EAGAIN) {
 		/* 0: the file ends before the store does, someone has cut it */
 		write_failed(io, res ? res : -EIO);
@@ -242,7 +300,7 @@ static void flushed(struct io_op *op, int res)
 {
 	struct store_io *io = fdio_io(container_of(op, struct fdio, op));
 
-	store_done(io, res < 0 ? res : 0, io->offset);
+	store_done(io, res < 0 ? told(io, res) : 0, io->offset);
 }
 
 static void range_stable(struct io_op *op, int res)
@@ -254,20 +312,52 @@ static void range_stable(struct io_op *op, int res)
 	flushed(op, res);
 }
 
+/* On a thread. For kernels whose fallocate() knows no devices (before Linux 4.9). */
+static int device_zero(struct store_io *io)
+{
+	const struct store_fd *f = fdio_of(io)->f;
+	uint64_t range[2] = { io->offset, io->length };
+
+	if (ioctl(f->fd, BLKZEROOUT, range))
+		return errno == ENOTTY || errno == EINVAL ? -EOPNOTSUPP : -errno;
+	if (io->flags & STORE_FUA && fdatasync(f->fd)) {
+		store_stick(io->ch->store, "flush", -errno);
+		return -EIO;
+	}
+	return 0;
+}
+
+#define PUNCH (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+#define ZERO_RANGE (FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE)
+
 static void range_submit(struct store_io *io, int mode);
+
+static bool unknown(const struct store_fd *f, int res)
+{
+	return res == -EOPNOTSUPP || res == -ENOSYS || (f->blockdev && res == -ENODEV);
+}
+
+static void range_refused(struct store_io *io, int mode, int res)
+{
+	const struct store_fd *f = fdio_of(io)->f;
+
+	if (io->verb == STORE_ZERO && unknown(f, res) && mode == PUNCH)
+		range_submit(io, ZERO_RANGE);
+	else if (io->verb == STORE_ZERO && unknown(f, res) && f->blockdev)
+		store_offload(io->ch, io, device_zero);
+	else
+		store_done(io, unknown(f, res) ? -EOPNOTSUPP : told(io, res), io->offset);
+}
 
 static void range_done(struct io_op *op, int res)
 {
 	struct fdio *q = container_of(op, struct fdio, op);
 	struct store_io *io = fdio_io(q);
-	int punch = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
 
 	if (res == -EINTR && ++q->retries <= RETRIES)
 		range_submit(io, op->mode);
-	else if (res == -EOPNOTSUPP && op->mode == punch && io->verb == STORE_ZERO)
-		range_submit(io, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
 	else if (res < 0)
-		store_done(io, res == -ENOSYS ? -EOPNOTSUPP : res, io->offset);
+		range_refused(io, op->mode, res);
 	else if (io->flags & STORE_FUA)
 		sync_submit(io, range_stable);
 	else
@@ -276,7 +366,7 @@ static void range_done(struct io_op *op, int res)
 
 /*
  * The kernel takes both modes for block devices too: zeroing with and without
- * unmapping, never a plain discard, after which old data could be read.
+ * unmapping, never a plain discard (BLKDISCARD), after which old data could be read.
  */
 static void range_submit(struct store_io *io, int mode)
 {
@@ -310,13 +400,15 @@ static int seek_extent(int fd, uint64_t off, uint64_t size, struct store_extent 
 
 static int extents_run(struct store_io *io)
 {
-	const struct store_limits *l = &io->ch->store->limits;
-	uint64_t block = max(l->block, 1u);
+	uint64_t block = max(io->ch->store->limits.block, 1u), size = store_size(io->ch->store);
 	struct store_extent *x = &io->extent;
-	int err = seek_extent(fdio_of(io)->f->fd, io->offset, l->size, x);
+	int err;
 
+	if (io->offset >= size) /* it has shrunk meanwhile */
+		return -EINVAL;
+	err = seek_extent(fdio_of(io)->f->fd, io->offset, size, x);
 	if (err == -EOPNOTSUPP)
-		*x = (struct store_extent){ l->size - io->offset, true };
+		*x = (struct store_extent){ size - io->offset, true };
 	else if (err)
 		return err;
 	/* a block that is partly data is data */
@@ -324,7 +416,7 @@ static int extents_run(struct store_io *io)
 		*x = (struct store_extent){ round_up(max(x->length, (uint64_t)1), block), true };
 	else
 		x->length = round_down(x->length, block);
-	x->length = min(x->length, l->size - io->offset);
+	x->length = min(x->length, size - io->offset);
 	return 0;
 }
 
@@ -335,12 +427,14 @@ void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store
 	struct fdio *q = fdio_of(io);
 
 	q->op.fd = f->fd;
+	q->op.direct = f->direct;
 	q->op.done = transferred;
 	q->op.state = 0;
 	q->f = f;
 	q->pos = 0;
 	q->seg = q->retries = 0;
 	q->seg_off = 0;
+	q->limit = 0;
 	switch (io->verb) {
 	case STORE_READ:
 		read_submit(ch, io, f);
@@ -352,12 +446,10 @@ void store_fd_submit(struct store_channel *ch, struct store_io *io, struct store
 		sync_submit(io, flushed);
 		break;
 	case STORE_DISCARD:
-		range_submit(io, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+		range_submit(io, PUNCH);
 		break;
 	case STORE_ZERO:
-		range_submit(io, io->flags & STORE_MAY_UNMAP
-					 ? FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
-					 : FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+		range_submit(io, io->flags & STORE_MAY_UNMAP ? PUNCH : ZERO_RANGE);
 		break;
 	case STORE_EXTENTS:
 		store_offload(ch, io, extents_run);
@@ -372,8 +464,8 @@ static bool can_punch(const struct store_fd *f, off_t size)
 {
 	if (f->blockdev || size < 0)
 		return false;
-	return !fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			  (off_t)round_up((uint64_t)size, MIB(1)) + (off_t)MIB(1), 4096);
+	return !fallocate(f->fd, PUNCH, (off_t)round_up((uint64_t)size, MIB(1)) + (off_t)MIB(1),
+			  4096);
 }
 
 void store_fd_probe(struct store_fd *f)

@@ -360,7 +360,7 @@ void store_channel_put(struct store_channel *ch)
 
 /* ---- zeroes --------------------------------------------------------------- */
 
-struct buf *store_zeroes(struct store_channel *ch, const struct store_io *io)
+struct buf *store_zeroes(struct store_channel *ch, struct store_io *io)
 {
 	static alignas(4096) uint8_t zeroes[BUF_MAX]; /* never written */
 	/* By reactor, whose thread counts the users; the first user never goes. */
@@ -371,5 +371,6 @@ struct buf *store_zeroes(struct store_channel *ch, const struct store_io *io)
 		return NULL;
 	if (unlikely(!b->users))
 		*b = (struct buf){ .data = zeroes, .size = sizeof(zeroes), .users = 1 };
+	io->lent_data = zeroes;
 	return buf_ref(b);
 }

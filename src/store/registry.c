@@ -20,7 +20,7 @@
 #define PATH_LEN 512
 
 const struct store_ops *const store_list[] = {
-	&file_store,	 &rdwr_store,	  &aio_store,	&mem_store,   &null_store,
+	&file_store,	 &rdwr_store,	  &aio_store,	&mmap_store,	&mem_store,   &null_store,
 	&nullhome_store, &readonly_layer, &limit_layer, &delay_layer, &error_layer,
 	&volatile_layer, &stats_layer,	  NULL,
 };

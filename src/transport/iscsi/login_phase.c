@@ -357,8 +357,10 @@ static void full_feature(struct iscsi_conn *c)
 		return;
 	}
 	c->lg->claimed = false;
-	if (res.nexus)
+	if (res.nexus) {
+		res.nexus->sends_blindly = !c->params.data_digest;
 		nexus_start(res.nexus, c->session);
+	}
 	login_send(c);
 	if (c->state != CONN_LOGIN)
 		return;

@@ -193,6 +193,21 @@ static void consume(struct iscsi_conn *c, size_t n)
 		chunk_pop(c);
 }
 
+/*
+ * A file was cut, or its medium failed, between the look at its mapping and the send. Where
+ * the stream broke off nothing else can follow; the initiator asks again and is told then.
+ */
+static void faulted(struct iscsi_conn *c)
+{
+	struct tx_chunk *k = c->tx.head;
+
+	for (unsigned i = k->first; i < k->n; i++)
+		if (k->buf[i] && k->buf[i]->release)
+			k->buf[i]->faulted = true;
+	conn_close(c, "data that it was promised is gone: the file of its unit was cut or cannot "
+		      "be read");
+}
+
 static void sent(struct io_op *op, int res)
 {
 	struct iscsi_conn *c = container_of(op, struct iscsi_conn, tx.op);
@@ -200,6 +215,10 @@ static void sent(struct io_op *op, int res)
 	c->tx.inflight = 0;
 	if (c->state == CONN_CLOSING) {
 		conn_op_done(c);
+		return;
+	}
+	if (unlikely(res == -EFAULT)) {
+		faulted(c);
 		return;
 	}
 	if (unlikely(res < 0 && res != -EINTR && res != -EAGAIN)) {

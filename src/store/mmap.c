@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A file or block device whose cached data is read out of a mapping, without a copy of ours.
+ *
+ * Nothing here touches the mapping, so no SIGBUS is possible: what is read is lent to who only
+ * hands it to the kernel, for which a page that is gone is EFAULT. What is not in memory, or
+ * wanted by somebody who looks at it, is read as from a file: off the reactor if need be,
+ * and with an error that says where. Everything else is a file's.
+ *
+ * A mapping lives as long as somebody has some of it, longer than the store if need be. Its users
+ * are counted per channel by a buf without memory of its own, the lender, on that reactor's
+ * thread; lenders are counted by the mapping.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "reactor/bufpool.h"
+#include "reactor/reactor.h"
+#include "store/builtin.h"
+#include "store/file.h"
+
+/*
+ * What was in memory is believed to be there for FRESH: asking (mincore) costs as much as reading
+ * 4 KiB. If it went meanwhile the kernel reads it while it sends: slow, not wrong. What was not there
+ * may be soon, having been read.
+ */
+#define FRESH_MS 1000u
+#define ABSENT_MS 10u
+#define AREA_PAGES 64u /* looked at together: the bits of a word */
+#define AREAS 16384u /* remembered: 4 GiB */
+
+struct mapping {
+	uint8_t *base;
+	uint64_t size;
+	_Atomic unsigned users; /* lenders, and the store */
+	struct offload unmap;
+};
+
+struct mapped {
+	struct file file; /* first: it is what file_*() take for the store's own */
+	pthread_mutex_t lock; /* of map, for channels that take a new one */
+	struct mapping *map; /* the newest */
+	_Atomic unsigned changes; /* of map */
+};
+
+/* What a channel lends. It is freed with its last user. */
+struct lender {
+	struct buf buf;
+	struct mapping *map;
+};
+
+/* What was seen of an area. */
+struct seen {
+	uint32_t tag; /* area + 1; 0: nothing */
+	uint32_t at; /* ms */
+	uint64_t pages; /* bits: in memory */
+};
+
+struct mapped_channel {
+	struct file_channel file; /* first */
+	struct lender *lender; /* NULL: no memory for one */
+	struct seen *seen; /* NULL: likewise */
+	unsigned changes; /* what mapped.changes was when lender was made */
+	unsigned page_shift;
+};
+
+/* ---- mappings ---- */
+
+static struct mapping *mapping_new(int fd, uint64_t size)
+{
+	struct mapping *m = calloc(1, sizeof(*m));
+	int err;
+
+	if (!m)
+		return NULL;
+	m->size = size;
+	m->base = size > SIZE_MAX ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+	if (m->base != MAP_FAILED) {
+		atomic_init(&m->users, 1);
+		return m;
+	}
+	err = errno;
+	free(m);
+	errno = err;
+	return NULL;
+}
+
+static void unmap_run(struct offload *o)
+{
+	struct mapping *m = container_of(o, struct mapping, unmap);
+
+	munmap(m->base, m->size);
+}
+
+static void unmap_done(struct offload *o)
+{
+	free(container_of(o, struct mapping, unmap));
+}
+
+/* Unmapping takes a while where much of it was used: not on a reactor. */
+static void mapping_put(struct mapping *m)
+{
+	struct reactor *r = reactor_self();
+
+	if (atomic_fetch_sub(&m->users, 1) != 1)
+		return;
+	m->unmap = (struct offload){ .run = unmap_run, .done = unmap_done };
+	if (r) {
+		offload_submit(r, &m->unmap, OFFLOAD_SLOW);
+		return;
+	}
+	unmap_run(&m->unmap);
+	unmap_done(&m->unmap);
+}
+
+static struct mapping *mapping_get(struct mapped *d)
+{
+	struct mapping *m;
+
+	pthread_mutex_lock(&d->lock);
+	m = d->map;
+	atomic_fetch_add(&m->users, 1);
+	pthread_mutex_unlock(&d->lock);
+	return m;
+}
+
+/* ---- lenders ---- */
+
+static void lender_release(struct buf *b)
+{
+	struct lender *l = container_of(b, struct lender, buf);
+
+	mapping_put(l->map);
+	free(l);
+}
+
+static void forget_seen(struct mapped_channel *c)
+{
+	if (c->seen) /* the pages go, and come back as zeroes */
+		madvise(c->seen, AREAS * sizeof(*c->seen), MADV_DONTNEED);
+}
+
+/* Lend from the newest mapping from now on; what was lent of the old one stays. */
+static void renew_lender(struct mapped *d, struct mapped_channel *c)
+{
+	struct lender *l = calloc(1, sizeof(*l));
+
+	c->changes = atomic_load(&d->changes);
+	if (c->lender)
+		buf_put(&c->lender->buf);
+	c->lender = l;
+	forget_seen(c);
+	if (!l)
+		return;
+	l->map = mapping_get(d);
+	l->buf = (struct buf){ .data = l->map->base, .users = 1, .release = lender_release };
+}
+
+/* ---- what is in memory ---- */
+
+static void look(const struct mapped_channel *c, const struct mapping *m, uint32_t area,
+		 uint32_t now, struct seen *s)
+{
+	uint64_t page = 1ull << c->page_shift, off = (uint64_t)area * AREA_PAGES * page;
+	uint64_t len = min((uint64_t)AREA_PAGES * page, round_up(m->size, page) - off);
+	unsigned char in[AREA_PAGES] = { 0 };
+
+	*s = (struct seen){ .tag = area + 1, .at = now };
+	if (mincore(m->base + off, len, in))
+		return;
+	for (unsigned i = 0; i < AREA_PAGES; i++)
+		s->pages |= (uint64_t)(in[i] & 1) << i;
+}
+
+/* Pages [first, last] of @area were in memory when they were looked at last. */
+static bool area_resident(const struct mapped_channel *c, const struct mapping *m, uint32_t area,
+			  unsigned first, unsigned last, uint32_t now)
+{
+	struct seen *s = &c->seen[area % AREAS];
+	uint64_t need = UINT64_MAX >> (AREA_PAGES - 1 - last) & UINT64_MAX << first;
+	uint32_t age = now - s->at;
+
+	if (s->tag != area + 1 || age >= FRESH_MS || ((s->pages & need) != need && age >= ABSENT_MS))
+		look(c, m, area, now, s);
+	return (s->pages & need) == need;
+}
+
+static bool resident(struct store_channel *ch, const struct mapped_channel *c,
+		     const struct mapping *m, const struct store_io *io)
+{
+	uint64_t page = io->offset >> c->page_shift;
+	uint64_t last = (io->offset + io->length - 1) >> c->page_shift;
+	uint32_t now = (uint32_t)(store_now(ch) / NSEC_PER_MSEC);
+
+	while (page <= last) {
+		uint64_t area = page / AREA_PAGES, end = min(last, (area + 1) * AREA_PAGES - 1);
+
+		if (area >= UINT32_MAX ||
+		    !area_resident(c, m, (uint32_t)area, page % AREA_PAGES, end % AREA_PAGES, now))
+			return false;
+		page = end + 1;
+	}
+	return true;
+}
+
+static bool lend(struct store_channel *ch, struct store_io *io)
+{
+	struct mapped *d = store_priv(channel_store(ch));
+	struct mapped_channel *c = channel_priv(ch);
+	struct lender *l;
+
+	if (unlikely(c->changes != atomic_load_explicit(&d->changes, memory_order_acquire)))
+		renew_lender(d, c);
+	l = c->lender;
+	if (!l || !c->seen)
+		return false;
+	if (unlikely(l->buf.faulted)) {
+		l->buf.faulted = false;
+		forget_seen(c);
+	}
+	if (!range_fits(io->offset, io->length, l->map->size) || !resident(ch, c, l->map, io))
+		return false;
+	io->lent = buf_ref(&l->buf);
+	io->lent_data = l->map->base + io->offset;
+	return true;
+}
+
+/* ---- the operations ---- */
+
+static int mmap_open(struct store *s, const struct store_spec *spec, struct err *e)
+{
+	struct mapped *d = store_priv(s);
+	int err;
+
+	if (spec->oflags && strstr(spec->oflags, "direct"))
+		return store_err(e, -EINVAL,
+				 "store mmap cannot have the flag direct: a mapping is the page "
+				 "cache itself; "
+				 "leave it out, or use the store file");
+	err = file_open(s, spec, e);
+	if (err)
+		return err;
+	d->map = mapping_new(d->file.fd.fd, store_limits_of(s)->size);
+	if (!d->map) {
+		err = -errno;
+		file_close(s);
+		return store_err(e, err, "cannot map %s: %s; use the store file", spec->path,
+				 strerror(-err));
+	}
+	pthread_mutex_init(&d->lock, NULL);
+	return 0;
+}
+
+static void mmap_close(struct store *s)
+{
+	struct mapped *d = store_priv(s);
+
+	mapping_put(d->map);
+	pthread_mutex_destroy(&d->lock);
+	file_close(s);
+}
+
+/* Without a mapping of what is new it is read as a file. What a smaller file lacks is not in memory. */
+static int mmap_size(struct store *s, uint64_t *size, struct err *e)
+{
+	struct mapped *d = store_priv(s);
+	struct mapping *m, *old;
+	int err = file_size(s, size, e);
+
+	if (err || *size <= d->map->size)
+		return err;
+	m = mapping_new(d->file.fd.fd, *size);
+	if (!m) {
+		store_log_warn(s, "what it grew by is read without a mapping: %s", strerror(errno));
+		return 0;
+	}
+	pthread_mutex_lock(&d->lock);
+	old = d->map;
+	d->map = m;
+	pthread_mutex_unlock(&d->lock);
+	atomic_fetch_add_explicit(&d->changes, 1, memory_order_release);
+	mapping_put(old);
+	return 0;
+}
+
+static int mmap_channel_open(struct store_channel *ch)
+{
+	struct mapped_channel *c = channel_priv(ch);
+	void *seen = mmap(NULL, AREAS * sizeof(*c->seen), PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	c->seen = seen == MAP_FAILED ? NULL : seen;
+	c->page_shift = (unsigned)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
+	renew_lender(store_priv(channel_store(ch)), c);
+	return file_channel_open(ch);
+}
+
+static void mmap_channel_close(struct store_channel *ch)
+{
+	struct mapped_channel *c = channel_priv(ch);
+
+	if (c->lender)
+		buf_put(&c->lender->buf);
+	if (c->seen)
+		munmap(c->seen, AREAS * sizeof(*c->seen));
+	file_channel_close(ch);
+}
+
+static void mmap_submit(struct store_channel *ch, struct store_io *io)
+{
+	if (io->verb == STORE_READ && io->flags & STORE_MAY_LEND_MAPPING && lend(ch, io))
+		store_done(io, 0, 0);
+	else
+		file_submit(ch, io);
+}
+
+const struct store_ops mmap_store = {
+	.api = STORE_API,
+	.name = "mmap",
+	.summary = "file or block device, reads sent from a mapping",
+	.needs_path = true,
+	.store_size = sizeof(struct mapped),
+	.channel_size = sizeof(struct mapped_channel),
+	.open = mmap_open,
+	.close = mmap_close,
+	.size = mmap_size,
+	.channel_open = mmap_channel_open,
+	.channel_close = mmap_channel_close,
+	.submit = mmap_submit,
+	.cancel = file_cancel,
+};
