@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/sgl.h"
+#include "reactor/bufpool.h"
 #include "store/core.h"
 
 /* Requests and steps taken from a channel's queue in one run, and bytes that they move. */
@@ -194,6 +195,10 @@ void store_finish(struct store_io *io, int err, uint64_t where)
 
 	io->err = err;
 	io->where = err ? where : 0;
+	if (unlikely(err && io->lent)) { /* a layer made an error of what was read well */
+		buf_put(io->lent);
+		io->lent = NULL;
+	}
 	if (c->from == io->ch)
 		deliver(io);
 	else

@@ -307,6 +307,7 @@ static void narrow(struct store_limits *l, uint64_t memory, uint32_t unit)
 	l->block = unit;
 	l->max_io = (uint32_t)(l->max_io ? min(l->max_io, most) : most);
 	l->fua = false; /* the core flushes after */
+	l->write_through = false;
 	l->cap[STORE_FLUSH] = STORE_CAP_NATIVE;
 	if (l->cap[STORE_ZERO] != STORE_CAP_NO)
 		l->cap[STORE_ZERO] = STORE_CAP_EMULATE;

@@ -9,12 +9,17 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "reactor/sim.h"
 
 const struct engine *rig_engine(int argc, char **argv)
 {
 	struct err e = { 0 };
-	const struct engine *engine = engine_choose(argc > 1 ? argv[1] : "epoll", &e);
+	const char *name = argc > 1 ? argv[1] : "epoll";
+	const struct engine *engine = NULL;
 
+	if (!strcmp(name, engine_sim.name))
+		return &engine_sim;
+	engine = engine_choose(name, &e);
 	if (engine)
 		return engine;
 	printf("1..0 # SKIP %s\n", e.text);
@@ -40,17 +45,22 @@ void rig_init(struct rig *g, const struct engine *engine, bool home)
 
 	memset(g, 0, sizeof(*g));
 	g->engine = engine;
+	g->sim = engine == &engine_sim;
+	if (g->sim)
+		sim_begin(1);
 	g->r = reactor_new(engine, 0);
-	reactor_turn(g->r, 0);
+	rig_enter(g);
 	if (home) {
 		g->home = reactor_new(engine, 1);
-		assert_int_equal(reactor_start(g->home, &e), 0);
+		if (!g->sim)
+			assert_int_equal(reactor_start(g->home, &e), 0);
 	}
 	assert_non_null(mkdtemp(temp_path(g->dir, "store")));
 }
 
-static void remove_dir(const char *dir)
+void rig_remove(struct rig *g)
 {
+	const char *dir = g->dir;
 	char path[512];
 	struct dirent *d;
 	DIR *h = opendir(dir);
@@ -71,11 +81,33 @@ void rig_fini(struct rig *g)
 		rig_close(g);
 	reactor_destroy(g->home);
 	reactor_destroy(g->r);
-	remove_dir(g->dir);
+	if (g->sim)
+		sim_end();
+	rig_remove(g);
+}
+
+void rig_enter(struct rig *g)
+{
+	if (g->sim)
+		sim_enter(g->r);
+	else
+		reactor_turn(g->r, 0);
+}
+
+/* Until *@flag is set, or nothing happens any more. */
+static void sim_until(const unsigned *flag)
+{
+	while (!*flag)
+		if (!sim_step())
+			fail_msg("nothing happens any more");
 }
 
 void rig_until(struct rig *g, const unsigned *flag)
 {
+	if (g->sim) {
+		sim_until(flag);
+		return;
+	}
 	/* what a turn does before it waits may be all there is: first without waiting */
 	reactor_turn(g->r, 0);
 	while (!__atomic_load_n(flag, __ATOMIC_RELAXED))
@@ -102,6 +134,8 @@ int rig_open(struct rig *g, const struct store_spec *spec, const struct store_op
 				    .ops = ops,
 				    .done = opened } };
 
+	if (g->sim)
+		rig_enter(g);
 	store_open(g->r, &w.o);
 	assert_int_equal(w.done, 0);
 	rig_until(g, &w.done);
@@ -121,10 +155,33 @@ void rig_close(struct rig *g)
 {
 	unsigned done = 0;
 
+	if (g->sim)
+		rig_enter(g);
 	store_close(g->r, g->s, closed, &done);
 	assert_int_equal(done, 0);
 	rig_until(g, &done);
 	g->s = NULL;
+}
+
+struct sizing {
+	struct store_resize r;
+	unsigned done;
+};
+
+static void resized(struct store_resize *r)
+{
+	container_of(r, struct sizing, r)->done = 1;
+}
+
+int rig_size(struct rig *g, uint64_t size)
+{
+	struct sizing w = { .r = { .size = size, .done = resized } };
+
+	rig_enter(g);
+	store_resize(g->r, g->s, &w.r);
+	rig_until(g, &w.done);
+	g->err = w.r.err;
+	return g->err.code;
 }
 
 void rig_refused(struct rig *g, const struct store_spec *spec, int code, const char *text)
@@ -164,6 +221,8 @@ void rig_fill(struct req *q, enum store_verb verb, uint32_t flags, uint64_t off,
 void rig_submit(struct rig *g, struct req *q)
 {
 	q->io.done = io_done;
+	if (g->sim)
+		rig_enter(g);
 	q->in_submit = true;
 	store_submit(g->s, &q->io);
 	q->in_submit = false;

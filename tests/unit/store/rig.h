@@ -17,6 +17,7 @@ struct rig {
 	const struct engine *engine;
 	struct reactor *r; /* id 0; the test's thread */
 	struct reactor *home; /* id 1; a thread of its own; NULL unless asked for */
+	bool sim; /* the engine is the simulated host's */
 	bool only_home; /* open stores on the home alone */
 	struct store *s;
 	struct err err; /* of the last open */
@@ -37,13 +38,19 @@ const struct engine *rig_engine(int argc, char **argv);
 
 void rig_init(struct rig *g, const struct engine *engine, bool home);
 void rig_fini(struct rig *g);
+/* Only its folder. */
+void rig_remove(struct rig *g);
 
 /* Open; returns g->err.code. @ops NULL: by spec->type. */
 int rig_open(struct rig *g, const struct store_spec *spec, const struct store_ops *ops);
 void rig_close(struct rig *g);
+/* As store_resize(); returns g->err.code. */
+int rig_size(struct rig *g, uint64_t size);
 /* Open and close again; the error's text must contain @text. */
 void rig_refused(struct rig *g, const struct store_spec *spec, int code, const char *text);
 
+/* Be the test's reactor's thread. */
+void rig_enter(struct rig *g);
 /* Turns until *@flag is not zero. */
 void rig_until(struct rig *g, const unsigned *flag);
 void rig_submit(struct rig *g, struct req *q);
