@@ -10,6 +10,7 @@ extern const struct store_ops rdwr_store; /* the same by its name in tgt */
 extern const struct store_ops aio_store; /* tgt's name for direct I/O */
 extern const struct store_ops mmap_store; /* the same, reads out of a mapping */
 extern const struct store_ops mem_store;
+extern const struct store_ops sg_store; /* a SCSI device of the host, for passthrough */
 extern const struct store_ops null_store;
 extern const struct store_ops nullhome_store; /* null with affinity home, for tests */
 

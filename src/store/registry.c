@@ -20,9 +20,9 @@
 #define PATH_LEN 512
 
 const struct store_ops *const store_list[] = {
-	&file_store,	 &rdwr_store,	  &aio_store,	&mmap_store,	&mem_store,   &null_store,
-	&nullhome_store, &readonly_layer, &limit_layer, &delay_layer, &error_layer,
-	&volatile_layer, &stats_layer,	  NULL,
+	&file_store,  &rdwr_store,  &aio_store,	     &mmap_store,     &mem_store,
+	&sg_store,    &null_store,  &nullhome_store, &readonly_layer, &limit_layer,
+	&delay_layer, &error_layer, &volatile_layer, &stats_layer,    NULL,
 };
 
 /* Stores whose plugin is called otherwise. */

@@ -34,7 +34,7 @@ static struct node {
 	sg_io_hdr_t ready[TAKEN_MAX]; /* what read() gives, in order */
 	unsigned first, nready;
 	int write_errno; /* once */
-	bool hold; /* writes wait until it is false */
+	bool hold, hold_after; /* writes wait until it is false, before and after they count */
 	int read_errno; /* of the next answer */
 	bool removed;
 	int reset, reset_errno;
@@ -114,7 +114,8 @@ static ssize_t fake_write(int fd, const void *p, size_t n)
 		if (h->dxfer_direction == SG_DXFER_TO_DEV && !h->iovec_count)
 			memcpy(node.data, h->dxferp, min(h->dxfer_len, 4096u));
 	}
-	pthread_cond_broadcast(&node.written);
+	while (node.hold_after)
+		pthread_cond_wait(&node.written, &node.lock);
 	pthread_mutex_unlock(&node.lock);
 	errno = err;
 	return err ? -1 : (ssize_t)n;
@@ -481,30 +482,32 @@ static void an_answer_to_nothing_is_not_taken(void **state)
 	assert_int_equal(c.raw.status, 8);
 }
 
-static void an_answer_may_come_before_write_returns(void **state)
+static void hold(bool *flag, bool on)
 {
-	struct command a, b;
-
-	opens();
-	command(&a, false, false, 0);
-	command(&b, false, false, 0);
-	start(&a);
-	until_taken(1);
-	start(&b); /* goes with the next batch, which is held in the driver */
 	pthread_mutex_lock(&node.lock);
-	node.hold = taken != NULL;
-	pthread_mutex_unlock(&node.lock);
-	answer(0);
-	send_answers();
-	done(&a, 0);
-	pthread_mutex_lock(&node.lock);
-	node.hold = false;
+	*flag = on;
 	pthread_cond_broadcast(&node.written);
 	pthread_mutex_unlock(&node.lock);
-	until_taken(2);
-	answer(1);
+}
+
+static void an_answer_may_come_before_write_returns(void **state)
+{
+	struct command c;
+
+	opens();
+	hold(&node.hold_after, true);
+	command(&c, true, false, 8);
+	start(&c);
+	until_taken(1);
+	answer(0)->status = 8;
 	send_answers();
-	done(&b, 0);
+	while (!node.first)
+		reactor_turn(rig.r, NSEC_PER_MSEC);
+	reactor_turn(rig.r, 0);
+	assert_int_equal(c.req.done, 0); /* the thread still looks at it */
+	hold(&node.hold_after, false);
+	done(&c, 0);
+	assert_int_equal(c.raw.status, 8);
 }
 
 static void a_write_that_fails_ends_its_command_alone(void **state)
@@ -563,19 +566,17 @@ static void the_time_of_a_command_reaches_the_driver(void **state)
 	start(&c);
 	until_taken(1);
 	assert_int_equal(node.taken[0].timeout, 7200000);
+	answer(0);
+	send_answers();
+	done(&c, 0);
 	command(&c, false, false, 0);
 	c.raw.timeout = UINT64_MAX;
-	node.first = node.nready = 0;
 	start(&c);
 	until_taken(2);
 	assert_int_equal(node.taken[1].timeout, 86400000); /* never without an end */
 	answer(1);
 	send_answers();
 	done(&c, 0);
-	answer(0);
-	send_answers();
-	reactor_turn(rig.r, 0);
-	rig_until(&rig, &(unsigned){ 1 });
 }
 
 static void the_option_timeout_counts_for_every_command(void **state)
@@ -667,10 +668,7 @@ static void what_the_driver_has_not_got_can_be_cancelled(void **state)
 	store_cancel(&b.req.io);
 	done(&b, -ECANCELED);
 	store_cancel(&a.req.io);
-	pthread_mutex_lock(&node.lock);
-	node.hold = false;
-	pthread_cond_broadcast(&node.written);
-	pthread_mutex_unlock(&node.lock);
+	hold(&node.hold, false);
 	until_taken(1);
 	assert_int_equal(a.req.done, 0);
 	answer(0);
@@ -777,14 +775,12 @@ static void what_is_no_generic_node_is_refused_with_advice(void **state)
 	rig_refused(&rig, &spec, -EOPNOTSUPP, "SG v3");
 }
 
-static void a_block_device_is_not_taken_for_a_node(void **state)
+static void what_only_looks_like_a_node_is_not_opened(void **state)
 {
 	char path[256];
 
-	sg_sys = NULL;
 	snprintf(path, sizeof(path), "%s", rig_file(&rig, "disk", 4096));
-	sg_sys = &(struct sg_sys){ 0 };
-	sg_sys = sg_real_sys();
+	sg_sys = &sg_real_sys;
 	spec.path = path;
 	rig_refused(&rig, &spec, -EINVAL, "is no generic node");
 	spec.path = "/dev/null";
@@ -843,7 +839,7 @@ int main(int argc, char **argv)
 		T(bsg_data_in_several_segments_are_put_together),
 		T(bsg_has_no_reset),
 		T(what_is_no_generic_node_is_refused_with_advice),
-		T(a_block_device_is_not_taken_for_a_node),
+		T(what_only_looks_like_a_node_is_not_opened),
 		T(options_are_checked),
 		T(the_limits_are_the_drivers),
 	};
