@@ -121,7 +121,8 @@ int rbd_handle_fence(struct rbd_handle *h)
 	int err = rados_getaddrs(h->cluster, &addr);
 
 	if (!err)
-		err = rados_blocklist_add(h->cluster, addr, 0); /* 0: as long as the cluster usually does */
+		err = rados_blocklist_add(h->cluster, addr,
+					  0); /* 0: as long as the cluster usually does */
 	rados_buffer_free(addr);
 	if (!err)
 		atomic_store(&h->fenced, true);
@@ -265,8 +266,7 @@ static void choose_timeouts(struct rbd_handle *h)
 		h->op_timeout = 2 * h->failover > OP_SECONDS ? 2 * h->failover : OP_SECONDS;
 	if (h->connect_timeout > h->op_timeout)
 		h->connect_timeout = h->op_timeout;
-	h->discard_granularity =
-		(uint64_t)conf_number(h, "rbd_discard_granularity_bytes", 65536);
+	h->discard_granularity = (uint64_t)conf_number(h, "rbd_discard_granularity_bytes", 65536);
 }
 
 static int configure(struct rbd_handle *h)
@@ -352,8 +352,7 @@ static int image_refused(struct rbd_handle *h, int err)
 	case -ENOENT:
 		near_image(h, near, sizeof(near));
 		return REFUSE(h, err, "pool '%.100s' has no image '%.100s'%s", h->name.pool,
-			      h->name.image,
-			      near[0] ? near : "; create it with rbd create --size");
+			      h->name.image, near[0] ? near : "; create it with rbd create --size");
 	case -ETIMEDOUT:
 		return REFUSE(h, err,
 			      "the OSDs of pool '%.100s' did not answer within %u s: see what "
@@ -392,8 +391,8 @@ static int open_snap(struct rbd_handle *h)
 
 static int open_image(struct rbd_handle *h)
 {
-	int err = h->readonly ? rbd_open_read_only(h->pool, h->name.image, &h->image, NULL) :
-				rbd_open(h->pool, h->name.image, &h->image, NULL);
+	int err = h->readonly ? rbd_open_read_only(h->pool, h->name.image, &h->image, NULL)
+			      : rbd_open(h->pool, h->name.image, &h->image, NULL);
 
 	if (err)
 		return image_refused(h, err);
@@ -408,11 +407,13 @@ static void look_for_others(struct rbd_handle *h)
 	char *own = NULL;
 	size_t n = 16, used = 0;
 
-	if (h->readonly || rados_getaddrs(h->cluster, &own) || rbd_watchers_list(h->image, w, &n) < 0)
+	if (h->readonly || rados_getaddrs(h->cluster, &own) ||
+	    rbd_watchers_list(h->image, w, &n) < 0)
 		n = 0;
 	for (size_t i = 0; i < n; i++)
 		if (strcmp(w[i].addr, own) && used + strlen(w[i].addr) + 3 < sizeof(h->others))
-			used += (size_t)sprintf(h->others + used, "%s%s", used ? ", " : "", w[i].addr);
+			used += (size_t)sprintf(h->others + used, "%s%s", used ? ", " : "",
+						w[i].addr);
 	if (n)
 		rbd_watchers_list_cleanup(w, n);
 	rados_buffer_free(own);

@@ -9,15 +9,16 @@ static int part(char *to, const char *from, size_t len, const char *what, const 
 		struct err *e)
 {
 	if (!len)
-		return store_err(e, -EINVAL,
-				 "the %s in the path '%.200s' is empty: write "
-				 "pool/image, pool/namespace/image or image, with @snapshot after it "
-				 "to serve a snapshot",
-				 what, path);
+		return store_err(
+			e, -EINVAL,
+			"the %s in the path '%.200s' is empty: write "
+			"pool/image, pool/namespace/image or image, with @snapshot after it "
+			"to serve a snapshot",
+			what, path);
 	if (len >= NAME_ROOM)
 		return store_err(e, -ENAMETOOLONG,
-				 "the %s in the path '%.200s...' is longer than %d characters", what,
-				 path, NAME_ROOM - 1);
+				 "the %s in the path '%.200s...' is longer than %d characters",
+				 what, path, NAME_ROOM - 1);
 	memcpy(to, from, len);
 	to[len] = 0;
 	return 0;

@@ -58,6 +58,8 @@ struct part {
 	uint64_t mismatch; /* librbd's */
 	struct bounce *bounce;
 	struct store_io *next; /* in late */
+	struct store_call call; /* COMPARE_WRITE */
+	ssize_t ret;
 };
 
 static_assert(sizeof(struct part) <= STORE_IO_ROOM, "the store's part of a request");
@@ -115,13 +117,11 @@ int rbd_failed(struct store *s, int ret, enum store_verb verb)
 		return ret;
 	case -EPERM:
 	case -EACCES:
-		store_log_warn(s,
-			       "the cluster does not permit a request: see to the "
-			       "capabilities of this user");
+		store_log_warn(s, "the cluster does not permit a request: see to the "
+				  "capabilities of this user");
 		return -EIO;
 	default:
-		store_log_warn(s, "librbd ended a request with error %d (%s)", -ret,
-			       strerror(-ret));
+		store_log_warn(s, "librbd ended a request with error %d (%s)", -ret, strerror(-ret));
 		return -EIO;
 	}
 }
@@ -200,9 +200,9 @@ static void set_limits(struct store_limits *l, const struct rbd_handle *h, uint3
 	l->block = SECTOR;
 	l->physical = PHYSICAL;
 	l->optimal_io = h->stripe_unit;
-	l->discard_granularity = h->stripe_unit && h->discard_granularity > h->stripe_unit ?
-					 h->stripe_unit :
-					 (uint32_t)h->discard_granularity;
+	l->discard_granularity = h->stripe_unit && h->discard_granularity > h->stripe_unit
+					 ? h->stripe_unit
+					 : (uint32_t)h->discard_granularity;
 	l->readonly = h->readonly;
 	l->affinity = STORE_AFFINITY_HOME;
 	l->fua = true;
@@ -260,13 +260,11 @@ static void rbd_store_close(struct store *s)
 	bool unsettled = atomic_load(&h->unsettled) && !atomic_load(&h->fenced);
 
 	if (unsettled)
-		store_log_warn(s,
-			       "the cluster could not be asked to shut this client out: a write "
-			       "that was answered as failed may still be carried out");
+		store_log_warn(s, "the cluster could not be asked to shut this client out: a write "
+				  "that was answered as failed may still be carried out");
 	if (!rbd_handle_close(h))
-		store_log_warn(s,
-			       "closing the image takes long: a thread goes on with it, and the "
-			       "cluster may see this client until then");
+		store_log_warn(s, "closing the image takes long: a thread goes on with it, and the "
+				  "cluster may see this client until then");
 }
 
 static int rbd_store_size(struct store *s, uint64_t *size, struct err *e)
@@ -315,8 +313,8 @@ static void late_end(struct rbd_channel *c)
 
 static void fence_run(struct store_job *j)
 {
-	struct rbd_channel *c = (struct rbd_channel *)(void *)((char *)j -
-							       offsetof(struct rbd_channel, fence));
+	struct rbd_channel *c =
+		(struct rbd_channel *)(void *)((char *)j - offsetof(struct rbd_channel, fence));
 	struct store *s = channel_store(c->ch);
 	int err = rbd_handle_fence(handle_of(s));
 
@@ -330,8 +328,8 @@ static void fence_run(struct store_job *j)
 
 static void fence_done(struct store_job *j)
 {
-	struct rbd_channel *c = (struct rbd_channel *)(void *)((char *)j -
-							       offsetof(struct rbd_channel, fence));
+	struct rbd_channel *c =
+		(struct rbd_channel *)(void *)((char *)j - offsetof(struct rbd_channel, fence));
 
 	c->fencing = false;
 	c->fenced = true; /* or all that could be done was */
@@ -401,6 +399,27 @@ static void completions(struct rbd_channel *c, rbd_image_t image)
 	} while (n == BATCH);
 }
 
+static void compared(struct store_call *call)
+{
+	struct part *p = (struct part *)(void *)((char *)call - offsetof(struct part, call));
+	struct store_io *io =
+		(struct store_io *)(void *)((char *)p - offsetof(struct store_io, room));
+
+	ended(channel_priv(io->ch), io, p->ret);
+}
+
+/* librbd tells no eventfd of the end of a compare-and-write: on a thread of its own. */
+static void compared_there(rbd_completion_t done, void *arg)
+{
+	struct store_io *io = arg;
+	struct part *p = part_of(io);
+
+	p->ret = rbd_aio_get_return_value(done);
+	rbd_aio_release(done);
+	p->call.fn = compared;
+	store_call_post(io->ch, &p->call);
+}
+
 static void poll_arm(struct rbd_channel *c, struct rbd_handle *h)
 {
 	store_poll_arm(c->ch, &c->poll, h->event_fd, POLLIN);
@@ -440,7 +459,8 @@ static void gather(const struct store_io *io, uint64_t at, uint8_t *to, uint64_t
 {
 	const struct iovec *v = io->iov;
 
-	for (unsigned i = 0; i < io->iovcnt && len; at -= at < v[i].iov_len ? at : v[i].iov_len, i++) {
+	for (unsigned i = 0; i < io->iovcnt && len;
+	     at -= at < v[i].iov_len ? at : v[i].iov_len, i++) {
 		uint64_t n = v[i].iov_len > at ? v[i].iov_len - at : 0;
 
 		n = n > len ? len : n;
@@ -489,9 +509,9 @@ static int write_same(rbd_image_t image, struct store_io *io, rbd_completion_t d
 static int begin(struct rbd_channel *c, rbd_image_t image, struct store_io *io,
 		 rbd_completion_t done)
 {
-	int thick = io->verb == STORE_DISCARD || io->flags & STORE_MAY_UNMAP ?
-			    0 :
-			    RBD_WRITE_ZEROES_FLAG_THICK_PROVISION;
+	int thick = io->verb == STORE_DISCARD || io->flags & STORE_MAY_UNMAP
+			    ? 0
+			    : RBD_WRITE_ZEROES_FLAG_THICK_PROVISION;
 
 	switch (io->verb) {
 	case STORE_READ:
@@ -528,7 +548,8 @@ static void rbd_submit(struct store_channel *ch, struct store_io *io)
 		return;
 	}
 	*part_of(io) = (struct part){ 0 };
-	err = rbd_aio_create_completion(io, NULL, &done);
+	err = rbd_aio_create_completion(io, io->verb == STORE_COMPARE_WRITE ? compared_there : NULL,
+					&done);
 	if (err) {
 		store_done(io, -ENOMEM, io->offset);
 		return;

@@ -2,7 +2,7 @@
 /*
  * The rbd store through the store interface, over a cluster that tests/e2e/rbd.py started. Arguments:
  * the engine. Environment: STGT_RBD_CONF, the cluster's configuration; STGT_STORES, where the plugin
- * is. The pool rbd has the images api (fast-diff), plain (no exclusive lock) and child, a clone.
+ * is. The pool rbd has the images api (fast-diff), plain (no exclusive lock) and child-ENGINE, an unused clone.
  */
 #include "rig.h"
 
@@ -17,7 +17,7 @@
 #define BLOCK 512u
 
 static const struct engine *engine;
-static char options[512];
+static char options[512], child[32];
 
 struct fixture {
 	struct rig g;
@@ -178,7 +178,7 @@ static void a_clone_is_zeroed_over_its_parent(void **state)
 {
 	struct fixture *f = *state;
 
-	must_open(f, "child");
+	must_open(f, child);
 	memset(f->data, 'p', KIB(64)); /* the parent's */
 	check_read(f, 0, KIB(64), f->data);
 	assert_int_equal(go(f, STORE_ZERO, STORE_MAY_UNMAP, KIB(8), KIB(4), NULL), 0);
@@ -402,7 +402,7 @@ static void names_that_cannot_be_are_refused(void **state)
 static void what_is_not_there_is_named_with_what_may_have_been_meant(void **state)
 {
 	refused(*state, "apu", NULL, false, -ENOENT, "no image 'apu': did you mean 'api'?");
-	refused(*state, "rdb/api", NULL, false, -ENOENT, "no pool 'rdb': did you mean 'rbd'?");
+	refused(*state, "rbx/api", NULL, false, -ENOENT, "no pool 'rbx': did you mean 'rbd'?");
 	refused(*state, "rbd/apart/api", NULL, false, -ENOENT, "no namespace 'apart'");
 	refused(*state, "api@snup", NULL, true, -ENOENT, "no snapshot 'snup': did you mean 'snap'?");
 }
@@ -453,5 +453,6 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	snprintf(options, sizeof(options), "conf=%s", conf);
+	snprintf(child, sizeof(child), "child-%s", argc > 1 ? argv[1] : "epoll");
 	return cmocka_run_group_tests_name("rbd", tests, NULL, NULL);
 }
