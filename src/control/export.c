@@ -12,13 +12,15 @@
 #include "base/log.h"
 #include "control/json.h"
 #include "control/removal.h"
+#include "store/nbd/format.h"
 #include "transport/iscsi/names.h"
 
 #define NAME_PREFIX "iqn.2026-11.io.stgt"
 
 struct export_job {
 	struct call *call;
-	struct offload job; /* makes the image */
+	struct offload job; /* makes the image, or looks at it */
+	const char *bstype; /* NULL: the default */
 	char *path; /* copy */
 	uint64_t size;
 	bool made; /* the image is ours to remove */
@@ -135,7 +137,7 @@ static void make_disk(struct export_job *x)
 	struct unit_spec spec = {
 		.tid = x->tid,
 		.lun = x->lun,
-		.bstype = call_str(c, "bstype", NULL),
+		.bstype = x->bstype,
 		.path = call_str(c, "path", NULL),
 		.bsopts = x->bsopts,
 		.bsoflags = call_str(c, "bsoflags", NULL),
@@ -163,7 +165,8 @@ static void default_name(const char *what, char out[ISCSI_NAME_MAX + 1])
 	char host[65] = "localhost";
 
 	gethostname(host, sizeof(host) - 1);
-	snprintf(out, ISCSI_NAME_MAX + 1, NAME_PREFIX ":%s:%.120s", host, base ? base + 1 : what);
+	snprintf(out, ISCSI_NAME_MAX + 1, NAME_PREFIX ":%s:%.120s", host,
+		 base && base[1] ? base + 1 : what);
 	for (char *p = out; *p; p++) {
 		*p = (char)tolower((unsigned char)*p);
 		if (!isascii((unsigned char)*p) ||
@@ -225,11 +228,59 @@ static int make_image(struct export_job *x)
 	return x->e.code;
 }
 
+/* A name that says: the bytes as they are. */
+static bool called_raw(const char *path)
+{
+	static const char *const ends[] = { ".raw", ".img", ".iso", ".dd", ".bin" };
+	const char *dot = strrchr(path, '.');
+
+	for (size_t i = 0; dot && i < array_size(ends); i++)
+		if (!strcasecmp(dot, ends[i]))
+			return true;
+	return false;
+}
+
+/*
+ * Nobody said what the file is. An image in one of QEMU's formats is served as what it
+ * holds; but the users of a raw disk can write the header of any format into it, so where
+ * the name says that it is raw, somebody has to decide.
+ */
+static int look_at_image(struct export_job *x)
+{
+	struct image_about about;
+	bool needs_path;
+	struct stat st;
+	char text[300];
+	struct err e;
+
+	if (stat(x->path, &st) || !S_ISREG(st.st_mode) ||
+	    image_about(x->path, &about, text, sizeof(text)))
+		return 0; /* the store says what is wrong with it */
+	if (!about.format || !strcmp(about.format, "luks"))
+		return 0; /* encrypted by those who use it: they see it as it is */
+	if (called_raw(x->path))
+		return err_set(&x->e, -EINVAL,
+			       "%.200s is called raw, but begins as a %s image: say --type file to "
+			       "export it as it is, or "
+			       "--type qemu to export what the image holds",
+			       x->path, about.format);
+	if (store_type_check("qemu", &needs_path, &e))
+		return err_set(&x->e, -ENOENT,
+			       "%.200s is a %s image, and the plugin store-nbd.so that could read "
+			       "it is not installed: "
+			       "install it, or say --type file to export the file as it is",
+			       x->path, about.format);
+	x->bstype = "qemu";
+	return 0;
+}
+
 static void image_run(struct offload *o)
 {
 	struct export_job *x = container_of(o, struct export_job, job);
 
-	x->err = make_image(x);
+	x->err = x->size ? make_image(x) : 0;
+	if (!x->err && !x->made && !x->bstype)
+		x->err = look_at_image(x);
 }
 
 static void image_done(struct offload *o)
@@ -242,22 +293,40 @@ static void image_done(struct offload *o)
 		make_target(x);
 }
 
-/* False: failed. */
-static bool check(struct call *c)
+static bool built_in(const char *type)
 {
-	const char *type = call_str(c, "bstype", "file"), *path = call_str(c, "path", NULL);
-	bool needs_path = true;
+	for (unsigned i = 0; store_list[i]; i++)
+		if (!strcmp(store_list[i]->name, type))
+			return true;
+	return false;
+}
+
+/* The type that was asked for, or that the path means by itself. NULL: it depends on what is there. */
+static const char *type_of(struct call *c)
+{
+	const char *path = call_str(c, "path", NULL);
+
+	if (call_has(c, "bstype") || !path)
+		return call_str(c, "bstype", "file");
+	return !strncmp(path, "nbd", 3) && strstr(path, "://") ? "nbd" : NULL;
+}
+
+/* False: failed. */
+static bool check(struct call *c, const char *type, bool *needs_path)
+{
+	const char *path = call_str(c, "path", NULL);
 	struct err e;
 
-	if (store_type_check(type, &needs_path, &e)) {
+	*needs_path = true;
+	if (store_type_check(type, needs_path, &e)) {
 		call_failf(c, FAIL_INVALID, -EINVAL, "%s", e.text);
 		return false;
 	}
-	if (!needs_path)
+	if (!*needs_path)
 		return true;
 	if (!path)
 		call_failf(c, FAIL_INVALID, -EINVAL, "store type %s needs a path", type);
-	else if (path[0] != '/' && store_find(type))
+	else if (path[0] != '/' && built_in(type))
 		call_failf(c, FAIL_INVALID, -EINVAL, "path '%.200s' must begin with '/'", path);
 	else
 		return true;
@@ -266,29 +335,29 @@ static bool check(struct call *c)
 
 void verb_export(struct call *c)
 {
-	const char *type = call_str(c, "bstype", "file"), *bsopts = call_str(c, "bsopts", "");
-	bool needs_path = true;
+	const char *type = type_of(c), *bsopts = call_str(c, "bsopts", "");
+	bool needs_path;
 	struct export_job *x;
 
-	if (!check(c))
+	if (!check(c, type ? type : "file", &needs_path))
 		return;
 	x = calloc(1, sizeof(*x));
 	if (x)
-		x->path = strdup(call_str(c, "path", type));
+		x->path = strdup(call_str(c, "path", type ? type : "file"));
 	if (!x || !x->path) {
 		free(x);
 		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory for an export");
 		return;
 	}
 	x->call = c;
+	x->bstype = type;
 	x->size = call_size(c, "size", 0);
 	x->lun = (uint64_t)call_int(c, "lun", 1);
 	snprintf(x->bsopts, sizeof(x->bsopts), "%.400s", bsopts);
-	store_type_check(type, &needs_path, NULL);
 	if (x->size && !needs_path)
 		snprintf(x->bsopts, sizeof(x->bsopts), "%.400s%ssize=%" PRIu64, bsopts,
 			 *bsopts ? ";" : "", x->size);
-	if (!x->size || !needs_path) {
+	if (!needs_path || (type && !x->size)) {
 		make_target(x);
 		return;
 	}
