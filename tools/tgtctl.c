@@ -167,13 +167,26 @@ static int put_rule(json_t *o, const char *text)
 	return put_text(o, name ? "initiator" : "address", text);
 }
 
+/*
+ * Whether @text, the argument PATH, names a file from here. With another type it may be an
+ * address (nbd://...) or a name (pool/image).
+ */
+static bool is_file(const json_t *o, const char *text)
+{
+	const char *type = json_string_value(json_object_get(o, "bstype"));
+
+	if (strstr(text, "://"))
+		return false;
+	return !type || !strcmp(type, "file") || text[0] == '.' || !access(text, F_OK);
+}
+
 /* The daemon has another working directory. */
 static int put_path(json_t *o, const char *text)
 {
 	char cwd[PATH_MAX];
 	char path[2 * PATH_MAX];
 
-	if (text[0] == '/' || !getcwd(cwd, sizeof(cwd)))
+	if (text[0] == '/' || !is_file(o, text) || !getcwd(cwd, sizeof(cwd)))
 		return put_text(o, "path", text);
 	if (snprintf(path, sizeof(path), "%s/%s", cwd, text) >= (int)sizeof(path))
 		return complain(STATUS_USAGE, "path '%s' is too long", text);
@@ -221,6 +234,8 @@ static int put_argument(json_t *o, int arg, const char *text, const char **metho
 		return put_text(o, "name", text);
 	case ARG_VALUE:
 		return put_text(o, "value", text);
+	case ARG_SIZE:
+		return put_text(o, "size", text);
 	case ARG_RULE:
 		return put_rule(o, text);
 	case ARG_USER:

@@ -26,6 +26,7 @@ enum ctl_arg {
 	ARG_PATH, /* made absolute */
 	ARG_NAME, /* name */
 	ARG_VALUE, /* value */
+	ARG_SIZE, /* size */
 	ARG_RULE, /* address or initiator */
 	ARG_USER,
 	ARG_PORTAL,

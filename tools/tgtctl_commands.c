@@ -11,7 +11,7 @@
 /* clang-format off */
 #define STORE_OPTIONS \
 	{ "lun", "lun", 'i', "N", "logical unit number (default: the lowest free one from 1)" }, \
-	{ "type", "bstype", 's', "TYPE", "store type: file (rdwr), mem, null, ...; see system" }, \
+	{ "type", "bstype", 's', "TYPE", "store type: file (rdwr), mem, nbd, ...; see system; layers before it: limit:iops=100+file" }, \
 	{ "bsopts", "bsopts", 's', "K=V;...", "options of the store" }, \
 	{ "bsoflags", "bsoflags", 's', "FLAGS", "sync, direct or sync:direct" }, \
 	{ "block-size", "block_size", 's', "BYTES", "logical block: 512 (default) to 4096" }, \
@@ -35,9 +35,20 @@ static const struct ctl_option force_options[] = {
 	{ "force", "force", 'b', NULL, "although it is in use" },
 	END,
 };
-static const struct ctl_option lun_create_options[] = { STORE_OPTIONS, END };
+static const struct ctl_option lun_create_options[] = {
+	{ "device-type", "type", 's', "TYPE", "disk (default), or pt: a SCSI device of the host as it is" },
+	STORE_OPTIONS,
+	END,
+};
 static const struct ctl_option lun_set_options[] = {
 	{ "clear-error", "clear_error", 'b', NULL, "let writes through after a failed flush" },
+	END,
+};
+static const struct ctl_option lun_swap_options[] = {
+	{ "type", "bstype", 's', "TYPE", "store type (default: file)" },
+	{ "bsopts", "bsopts", 's', "K=V;...", "options of the store" },
+	{ "bsoflags", "bsoflags", 's', "FLAGS", "sync, direct or sync:direct" },
+	{ "other-size", "other_size", 'b', NULL, "it may have another size" },
 	END,
 };
 static const struct ctl_option account_create_options[] = {
@@ -85,12 +96,28 @@ const struct command commands[] = {
 	{ "lun create", "lun.create", { "TARGET", "PATH" }, { ARG_TARGET, ARG_PATH | OPT },
 	  lun_create_options, false, show_made_lun, "add a logical unit to a target",
 	  "tgtctl lun create 1 /srv/data.img --thin\n"
-	  "  tgtctl lun create 1 --type mem --bsopts size=64M" },
+	  "  tgtctl lun create 1 --type mem --bsopts size=64M\n"
+	  "  tgtctl lun create 1 /dev/sg3 --device-type pt" },
 	{ "lun delete", "lun.delete", { "TARGET", "LUN" }, { ARG_TARGET, ARG_LUN }, force_options,
 	  false, NULL, "delete a logical unit", "tgtctl lun delete 1 2" },
 	{ "lun set", "lun.update", { "TARGET", "LUN", "NAME=VALUE..." },
 	  { ARG_TARGET, ARG_LUN, ARG_PAIRS | OPT }, lun_set_options, false, NULL,
 	  "change settings of a logical unit", "tgtctl lun set 1 1 vendor_id=ACME online=0" },
+	{ "lun resize", "lun.resize", { "TARGET", "LUN", "SIZE" },
+	  { ARG_TARGET, ARG_LUN, ARG_SIZE | OPT }, NULL, false, NULL,
+	  "make a store larger, or take over the size it has by now",
+	  "tgtctl lun resize 1 1 20G\n  tgtctl lun resize 1 1" },
+	{ "lun swap", "lun.swap", { "TARGET", "LUN", "PATH" },
+	  { ARG_TARGET, ARG_LUN, ARG_PATH | OPT }, lun_swap_options, false, NULL,
+	  "put another store with the same contents behind a logical unit that is in use",
+	  "tgtctl lun swap 1 1 /mnt/new/data.img\n"
+	  "  tgtctl lun swap 1 1 /dev/vg0/data --bsoflags direct" },
+	{ "lun offline", "lun.offline", { "TARGET", "LUN" }, { ARG_TARGET, ARG_LUN }, NULL, false,
+	  NULL, "flush and close the store, keep the logical unit", "tgtctl lun offline 1 1" },
+	{ "lun online", "lun.online", { "TARGET", "LUN" }, { ARG_TARGET, ARG_LUN }, NULL, false,
+	  NULL, "open the store again", "tgtctl lun online 1 1" },
+	{ "lun reopen", "lun.reopen", { "TARGET", "LUN" }, { ARG_TARGET, ARG_LUN }, NULL, false,
+	  NULL, "close the store and open it again", "tgtctl lun reopen 1 1" },
 	{ "lun list", "target.list", { "TARGET" }, { ARG_TARGET | OPT }, NULL, false, show_lun_list,
 	  "list logical units", "tgtctl lun list 1" },
 

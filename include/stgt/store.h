@@ -207,7 +207,8 @@ struct store_ops {
 	 */
 	int (*size)(struct store *s, uint64_t *size, struct err *e);
 	/* Numbers of its own for people: @put each. Any thread, while it is open; may be NULL. */
-	void (*describe)(struct store *s, void (*put)(void *arg, const char *key, uint64_t value), void *arg);
+	void (*describe)(struct store *s, void (*put)(void *arg, const char *key, uint64_t value),
+			 void *arg);
 	/* On the reactor's thread; may be NULL. 0 or -errno. */
 	int (*channel_open)(struct store_channel *ch);
 	void (*channel_close)(struct store_channel *ch); /* nothing is in flight */

@@ -64,6 +64,15 @@ void disk_set_mode(struct lu *lu, const struct lu_mode *m);
 void disk_set_online(struct lu *lu, bool online);
 /* The store has another size, bytes. */
 void disk_set_size(struct lu *lu, uint64_t size);
+/* From now on requests wait, until the next of these. What is with the store is for the caller to wait for. */
+void disk_pause(struct lu *lu);
+void disk_resume(struct lu *lu);
+/* Another store with the same contents; @readonly: by configuration. The old one is the caller's to close. */
+void disk_set_store(struct lu *lu, struct store *s, bool readonly);
+/* There is no medium for now: commands end with @why. @placeholder keeps the place of the store, and is never used. */
+void disk_take_away(struct lu *lu, struct store *placeholder, enum verdict why);
+/* The medium is back: @s. */
+void disk_bring_back(struct lu *lu, struct store *s, bool readonly);
 /* True if an initiator prevents the removal of the medium. */
 bool disk_removal_prevented(const struct lu *lu);
 

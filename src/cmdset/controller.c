@@ -6,7 +6,7 @@
 #include "cmdset/disk.h"
 #include "cmdset/internal.h"
 
-static const struct op_table *const tables[] = { &spc_table, NULL };
+static const struct op_table *const tables[] = { &spc_table, &reservation_table, NULL };
 static struct op_index index_of_controller;
 
 const struct device_server controller_server = {

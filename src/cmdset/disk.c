@@ -13,7 +13,7 @@
 #define MAX_UNMAP_BLOCKS (1u << 20) /* what libiscsi's tests take for sane */
 #define MAX_WRITE_SAME (1ull << 30)
 
-static const struct op_table *const tables[] = { &spc_table, &sbc_table, NULL };
+static const struct op_table *const tables[] = { &spc_table, &reservation_table, &sbc_table, NULL };
 static struct op_index index_of_disk;
 
 const struct device_server disk_server = {
@@ -57,6 +57,11 @@ static int check(const struct lu_config *c, const struct store_limits *l, struct
 			       "%s: block size %u: the store works in units of %u bytes, "
 			       "give a multiple",
 			       c->name, c->block_size, l->block);
+	if (l->cap[STORE_READ] == STORE_CAP_NO)
+		return err_set(e, -EINVAL,
+			       "%s: the store %s has no bytes, it leads to a device: make the "
+			       "logical unit with device type pt",
+			       c->name, store_type(c->store));
 	if (l->size < c->block_size)
 		return err_set(e, -EINVAL, "%s: the store has %llu bytes, less than one block of %u",
 			       c->name, (unsigned long long)l->size, c->block_size);
@@ -89,9 +94,10 @@ struct lu *disk_create(const struct lu_config *c, struct err *e)
 		.state = c->offline ? LU_NOT_READY : LU_READY,
 		.why = V_NO_MEDIUM,
 		.ident = c->ident,
-		.blocks = l->size / max(c->block_size, 1u),
+		.blocks = store_size(c->store) / max(c->block_size, 1u),
 		.mode = c->mode,
 		.readonly = c->readonly || l->readonly,
+		.mem_align = l->mem_align,
 	};
 	struct disk *d;
 	struct lu *lu;
@@ -108,8 +114,45 @@ struct lu *disk_create(const struct lu_config *c, struct err *e)
 		return NULL;
 	}
 	lu->device = d;
-	lu->mem_align = max(l->mem_align, 1u);
 	return lu;
+}
+
+void disk_pause(struct lu *lu)
+{
+	lu->view.gate = GATE_PAUSED;
+}
+
+void disk_resume(struct lu *lu)
+{
+	lu->view.gate = GATE_OPEN;
+}
+
+void disk_set_store(struct lu *lu, struct store *s, bool readonly)
+{
+	lu->view.store = s;
+	lu->view.mem_align = store_limits(s)->mem_align;
+	readonly |= store_limits(s)->readonly;
+	if (readonly != lu->view.readonly)
+		lu_tell_others(lu, NULL, UA_MODE_CHANGED);
+	lu->view.readonly = readonly;
+	disk_set_size(lu, store_size(s));
+	lu->view.gate = GATE_OPEN;
+}
+
+void disk_take_away(struct lu *lu, struct store *placeholder, enum verdict why)
+{
+	lu->view.state = LU_NOT_READY;
+	lu->view.why = why;
+	lu->view.store = placeholder;
+	lu->view.mem_align = 1;
+	lu->view.gate = GATE_SHUT;
+}
+
+void disk_bring_back(struct lu *lu, struct store *s, bool readonly)
+{
+	disk_set_store(lu, s, readonly);
+	lu->view.state = LU_READY;
+	lu_tell_others(lu, NULL, UA_MEDIUM_CHANGED);
 }
 
 void disk_set_size(struct lu *lu, uint64_t size)

@@ -52,8 +52,18 @@ HANDLER(sbc_start_stop);
 HANDLER(sbc_prevent_allow);
 
 /* spc_table.c: rows that several device servers have */
-extern const struct op_table spc_table;
-extern const struct cdb_field inquiry_fields[3], report_luns_fields[2], request_sense_fields[2];
+extern const struct op_table spc_table, reservation_table;
+extern const struct cdb_field inquiry_fields[3], report_luns_fields[2], request_sense_fields[2],
+	report_tmf_fields[2];
+/* passthrough_table.c */
+extern const struct op_table passthrough_table;
+extern const struct op passthrough_fallback;
+/* passthrough.c */
+HANDLER(pass_on);
+HANDLER(pass_inquiry);
+HANDLER(pass_request_sense);
+HANDLER(pass_mode_select);
+HANDLER(pass_refused);
 /* sbc_table.c */
 extern const struct op_table sbc_table;
 

@@ -2,6 +2,7 @@
 /* The one way from a command to its store and back, and from -errno to a verdict. */
 #include <errno.h>
 
+#include "base/sgl.h"
 #include "cmdset/internal.h"
 #include "sam/guard.h"
 #include "sam/observe.h"
@@ -28,7 +29,8 @@ enum verdict bad_field_at(struct scsi_cmd *cmd, size_t arg)
 
 static bool changes_medium(enum store_verb verb)
 {
-	return verb == STORE_WRITE || verb == STORE_DISCARD || verb == STORE_ZERO;
+	return verb == STORE_WRITE || verb == STORE_DISCARD || verb == STORE_ZERO ||
+	       verb == STORE_WRITE_SAME || verb == STORE_COMPARE_WRITE || verb == STORE_COPY;
 }
 
 static enum verdict store_verdict(struct scsi_cmd *cmd)
@@ -52,7 +54,10 @@ static enum verdict store_verdict(struct scsi_cmd *cmd)
 		return V_WRITE_PROTECTED;
 	case -ENODEV:
 		return V_NOT_READY_CAUSE;
+	case -ENOTCONN:
+		return V_BECOMING_READY;
 	case -ENOMEM:
+	case -EAGAIN:
 		return V_BUSY;
 	default:
 		return V_INTERNAL_TARGET_FAILURE;
@@ -79,15 +84,39 @@ static void store_ended(struct store_io *io)
 		cmd_complete(cmd, store_verdict(cmd));
 }
 
+/* What was parked finds another store, perhaps. V_GOOD, or why it cannot go there. */
+static enum verdict fits(const struct lu_view *view, const struct store_io *io)
+{
+	if (view->mem_align > 1 && !sgl_aligned(io->iov, io->iovcnt, view->mem_align))
+		return V_BUSY;
+	return V_GOOD;
+}
+
+static void go(struct scsi_cmd *cmd);
+
+static void go_after_wait(struct scsi_cmd *cmd)
+{
+	enum verdict v = fits(view_of(cmd), &cmd->io);
+
+	if (v == V_GOOD)
+		go(cmd);
+	else
+		cmd_complete(cmd, v);
+}
+
 /* cmd->io is set up. */
 static void go(struct scsi_cmd *cmd)
 {
-	if (changes_medium(cmd->io.verb) && !cmd_write_begin(cmd, go))
+	if (unlikely(view_of(cmd)->gate == GATE_SHUT)) {
+		cmd_complete(cmd, view_of(cmd)->why);
+		return;
+	}
+	if (!cmd_store_begin(cmd, changes_medium(cmd->io.verb), go_after_wait))
 		return;
 	cmd_hold(cmd);
 	OBSERVE(cmd, store__submit, (int)cmd->io.verb, cmd->lu->id, cmd->tag,
 		(unsigned)cmd->io.verb, cmd->io.offset, cmd->io.length);
-	store_submit(cmd->lu->store, &cmd->io);
+	store_submit(view_of(cmd)->store, &cmd->io);
 }
 
 void cmd_store(struct scsi_cmd *cmd, enum store_verb verb, uint64_t off, uint64_t len,
@@ -113,7 +142,7 @@ void cmd_store(struct scsi_cmd *cmd, enum store_verb verb, uint64_t off, uint64_
 
 void cmd_flush(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd))
 {
-	if (store_limits(cmd->lu->store)->readonly)
+	if (store_limits(view_of(cmd)->store)->readonly)
 		next(cmd);
 	else
 		cmd_store(cmd, STORE_FLUSH, 0, 0, NULL, 0, 0, next);

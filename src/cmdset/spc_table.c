@@ -66,7 +66,7 @@ static const struct cdb_field report_opcodes_fields[] = {
 	FIELD("ALLOCATION LENGTH", 6, 7, 32, alloc),
 };
 
-static const struct cdb_field report_tmf_fields[] = {
+const struct cdb_field report_tmf_fields[2] = {
 	FIELD("REPD", 2, 7, 1, repd),
 	FIELD("ALLOCATION LENGTH", 6, 7, 32, alloc),
 };
@@ -88,12 +88,6 @@ static struct op rows[] = {
 	{ .name = "MODE SELECT(6)", .clause = "SPC-5", .opcode = 0x15, .sa = OP_NO_SA,
 	  .cdb_len = 6, .dir = DIR_OUT, .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_WRITE,
 	  .timeout = 30, FIELDS(mode_select6_fields), .exec = spc_mode_select },
-	{ .name = "RESERVE(6)", .clause = "SPC-2", .opcode = 0x16, .sa = OP_NO_SA,
-	  .cdb_len = 6, .dir = DIR_NONE, .flags = OP_PASS_NOT_READY,
-	  .timeout = 10, .exec = spc_reserve6 },
-	{ .name = "RELEASE(6)", .clause = "SPC-2", .opcode = 0x17, .sa = OP_NO_SA,
-	  .cdb_len = 6, .dir = DIR_NONE, .flags = OP_PASS_NOT_READY,
-	  .timeout = 10, .exec = spc_release6 },
 	{ .name = "MODE SENSE(6)", .clause = "SPC-5", .opcode = 0x1a, .sa = OP_NO_SA,
 	  .cdb_len = 6, .dir = DIR_IN, .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_READ,
 	  .timeout = 10, FIELDS(mode_sense6_fields), .exec = spc_mode_sense },
@@ -103,6 +97,25 @@ static struct op rows[] = {
 	{ .name = "MODE SENSE(10)", .clause = "SPC-5", .opcode = 0x5a, .sa = OP_NO_SA,
 	  .cdb_len = 10, .dir = DIR_IN, .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_READ,
 	  .timeout = 10, FIELDS(mode_sense10_fields), .exec = spc_mode_sense },
+	ROW_REPORT_LUNS,
+	{ .name = "REPORT SUPPORTED OPERATION CODES", .clause = "SPC-5", .opcode = 0xa3,
+	  .sa = 0x0c, .cdb_len = 12, .dir = DIR_IN,
+	  .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_READ,
+	  .timeout = 10, FIELDS(report_opcodes_fields), .exec = spc_report_opcodes },
+	{ .name = "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", .clause = "SPC-5",
+	  .opcode = 0xa3, .sa = 0x0d, .cdb_len = 12, .dir = DIR_IN,
+	  .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_READ,
+	  .timeout = 10, FIELDS(report_tmf_fields), .exec = spc_report_tmf },
+};
+
+/* What an LU keeps for its initiators, whatever it is. */
+static struct op reservation_rows[] = {
+	{ .name = "RESERVE(6)", .clause = "SPC-2", .opcode = 0x16, .sa = OP_NO_SA,
+	  .cdb_len = 6, .dir = DIR_NONE, .flags = OP_PASS_NOT_READY,
+	  .timeout = 10, .exec = spc_reserve6 },
+	{ .name = "RELEASE(6)", .clause = "SPC-2", .opcode = 0x17, .sa = OP_NO_SA,
+	  .cdb_len = 6, .dir = DIR_NONE, .flags = OP_PASS_NOT_READY,
+	  .timeout = 10, .exec = spc_release6 },
 	ROW_PR_IN(0, "PERSISTENT RESERVE IN: READ KEYS", "SPC-5"),
 	ROW_PR_IN(1, "PERSISTENT RESERVE IN: READ RESERVATION", "SPC-5"),
 	ROW_PR_IN(2, "PERSISTENT RESERVE IN: REPORT CAPABILITIES", "SPC-5"),
@@ -116,16 +129,8 @@ static struct op rows[] = {
 	ROW_PR_OUT(6, "PERSISTENT RESERVE OUT: REGISTER AND IGNORE EXISTING KEY",
 		   "SPC-5 5.14"),
 	ROW_PR_OUT(7, "PERSISTENT RESERVE OUT: REGISTER AND MOVE", "SPC-5 5.14"),
-	ROW_REPORT_LUNS,
-	{ .name = "REPORT SUPPORTED OPERATION CODES", .clause = "SPC-5", .opcode = 0xa3,
-	  .sa = 0x0c, .cdb_len = 12, .dir = DIR_IN,
-	  .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_READ,
-	  .timeout = 10, FIELDS(report_opcodes_fields), .exec = spc_report_opcodes },
-	{ .name = "REPORT SUPPORTED TASK MANAGEMENT FUNCTIONS", .clause = "SPC-5",
-	  .opcode = 0xa3, .sa = 0x0d, .cdb_len = 12, .dir = DIR_IN,
-	  .flags = OP_PASS_NOT_READY | OP_RSV_SPC2 | OP_RSV_READ,
-	  .timeout = 10, FIELDS(report_tmf_fields), .exec = spc_report_tmf },
 };
 /* clang-format on */
 
 const struct op_table spc_table = { rows, array_size(rows) };
+const struct op_table reservation_table = { reservation_rows, array_size(reservation_rows) };

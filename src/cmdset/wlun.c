@@ -3,6 +3,7 @@
 #include "cmdset/cmdset.h"
 #include "cmdset/disk.h"
 #include "cmdset/internal.h"
+#include "cmdset/passthrough.h"
 
 static struct op rows[] = { ROW_TEST_UNIT_READY, ROW_REQUEST_SENSE, ROW_INQUIRY, ROW_REPORT_LUNS };
 static const struct op_table table = { rows, array_size(rows) };
@@ -20,8 +21,9 @@ int wlun_index(void)
 	return op_index_build(&index_of_wlun, tables, NULL);
 }
 
-const struct device_server *const device_servers[] = { &disk_server, &controller_server,
-						       &wlun_server, &absent_server, NULL };
+const struct device_server *const device_servers[] = { &disk_server,	    &controller_server,
+						       &passthrough_server, &wlun_server,
+						       &absent_server,	    NULL };
 
 int cmdset_init(void)
 {
@@ -29,6 +31,8 @@ int cmdset_init(void)
 
 	if (!err)
 		err = controller_index();
+	if (!err)
+		err = passthrough_index();
 	if (!err)
 		err = wlun_index();
 	return err ? err : absent_index();

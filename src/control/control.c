@@ -8,6 +8,7 @@
 #include "control/unit.h"
 
 #define TEXT_MAX 4095 /* bytes of a path or of options */
+#define BSTYPE_MAX 256 /* bytes of a store type with layers */
 
 /* clang-format off */
 #define END { .type = P_END }
@@ -16,7 +17,8 @@
 	"product_rev, removable, readonly, online, mode_page, thin_provisioning, ..."
 #define PARAMS_OF_STORE \
 	{ "path", P_STRING, false, 1, TEXT_MAX, "file or block device" }, \
-	{ "bstype", P_STRING, false, 1, 256, "store type (system.show lists them); default rdwr" }, \
+	{ "bstype", P_STRING, false, 1, BSTYPE_MAX, \
+	  "store type (system.show lists them), layers before it: limit:iops=100+file; default rdwr" }, \
 	{ "bsopts", P_STRING, false, 0, TEXT_MAX, "the store's options, key=value;key=value" }, \
 	{ "bsoflags", P_STRING, false, 0, 64, "sync, direct, joined by ':'" }, \
 	{ "block_size", P_SIZE, .help = "bytes of a logical block: 512 (default) to 4096" }, \
@@ -49,7 +51,7 @@ static const struct param target_update_params[] = {
 static const struct param lun_create_params[] = {
 	PARAM_TARGET_OR_NAME,
 	PARAM_LUN(false),
-	{ "type", P_STRING, false, 1, 32, "device type: disk" },
+	{ "type", P_STRING, false, 1, 32, "device type: disk, or pt: a SCSI device as it is" },
 	PARAMS_OF_STORE,
 	END,
 };
@@ -64,6 +66,27 @@ static const struct param lun_update_params[] = {
 	PARAM_LUN(true),
 	{ "params", P_OBJECT, .help = LU_PARAMS_HELP },
 	{ "clear_error", P_BOOL, .help = "let writes through again after a failed flush" },
+	END,
+};
+static const struct param lun_medium_params[] = {
+	PARAM_TARGET_OR_NAME,
+	PARAM_LUN(true),
+	END,
+};
+static const struct param lun_resize_params[] = {
+	PARAM_TARGET_OR_NAME,
+	PARAM_LUN(true),
+	{ "size", P_SIZE, .help = "make the store so large; default: what it has by now" },
+	END,
+};
+static const struct param lun_swap_params[] = {
+	PARAM_TARGET_OR_NAME,
+	PARAM_LUN(true),
+	{ "path", P_STRING, false, 1, TEXT_MAX, "file or device with the same contents" },
+	{ "bstype", P_STRING, false, 1, BSTYPE_MAX, "store type; default file" },
+	{ "bsopts", P_STRING, false, 0, TEXT_MAX, "the store's options, key=value;key=value" },
+	{ "bsoflags", P_STRING, false, 0, 64, "how to open it: sync, direct, dsync, joined by ':'" },
+	{ "other_size", P_BOOL, .help = "it may have another size" },
 	END,
 };
 static const struct param lun_stat_params[] = {
@@ -157,6 +180,14 @@ const struct verb control_verbs[] = {
 	{ "lun.create", "make a logical unit", lun_create_params, verb_lun_create },
 	{ "lun.delete", "delete a logical unit", lun_delete_params, verb_lun_delete },
 	{ "lun.update", "change settings of a logical unit", lun_update_params, verb_lun_update },
+	{ "lun.resize", "make the store larger, or take over its new size", lun_resize_params,
+	  verb_lun_resize },
+	{ "lun.swap", "put another store with the same contents behind a logical unit",
+	  lun_swap_params, verb_lun_swap },
+	{ "lun.offline", "flush and close the store, keep the logical unit", lun_medium_params,
+	  verb_lun_offline },
+	{ "lun.online", "open the store again", lun_medium_params, verb_lun_online },
+	{ "lun.reopen", "close the store and open it again", lun_medium_params, verb_lun_reopen },
 	{ "lun.stat", "counters by logical unit and session", lun_stat_params, verb_lun_stat },
 	{ "acl.add", "admit an initiator by address or name", acl_params, verb_acl_add },
 	{ "acl.remove", "remove such a rule", acl_params, verb_acl_remove },

@@ -96,6 +96,11 @@ void verb_account_unbind(struct call *c);
 void verb_lun_create(struct call *c);
 void verb_lun_delete(struct call *c);
 void verb_lun_update(struct call *c);
+void verb_lun_resize(struct call *c);
+void verb_lun_swap(struct call *c);
+void verb_lun_offline(struct call *c);
+void verb_lun_online(struct call *c);
+void verb_lun_reopen(struct call *c);
 /* sessions.c */
 void verb_session_list(struct call *c);
 void verb_session_close(struct call *c);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "control/medium.h"
 #include "control/removal.h"
 
 /* ---- create --------------------------------------------------------------------- */
@@ -34,15 +35,22 @@ static uint64_t choose_lun(const struct call *c, uint32_t tid)
 	return lun;
 }
 
+static bool passes_through(const struct call *c)
+{
+	const char *type = call_str(c, "type", "disk");
+
+	return !strcmp(type, "pt") || !strcmp(type, "passthrough");
+}
+
 /* Device types that tgt knows and this daemon does not offer. */
 static bool type_offered(struct call *c)
 {
 	const char *type = call_str(c, "type", "disk");
 
-	if (!strcmp(type, "disk"))
+	if (!strcmp(type, "disk") || passes_through(c))
 		return true;
 	call_failf(c, FAIL_UNSUPPORTED, -EOPNOTSUPP,
-		   "device type '%.32s' is not offered: only disk", type);
+		   "device type '%.32s' is not offered: only disk and pt", type);
 	return false;
 }
 
@@ -63,6 +71,7 @@ void verb_lun_create(struct call *c)
 		.bsopts = call_str(c, "bsopts", NULL),
 		.bsoflags = call_str(c, "bsoflags", NULL),
 		.block_size = (uint32_t)call_size(c, "block_size", 0),
+		.passthrough = passes_through(c),
 		.readonly = call_bool(c, "readonly", false),
 		.thin = call_bool(c, "thin", false),
 		.params = json_object_get(c->params, "params"),
@@ -206,4 +215,70 @@ void verb_lun_update(struct call *c)
 		store_clear_error(u->store);
 	if (unit_update(u, &ch, updated, c))
 		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory to change a logical unit");
+}
+
+/* ---- what happens to the medium ------------------------------------------------------------ */
+
+static void medium_changed(void *arg, const struct err *e)
+{
+	struct call *c = arg;
+
+	if (e->code)
+		call_fail(c, FAIL_INVALID, e);
+	else
+		call_reply(c, NULL);
+}
+
+static void change_medium(struct call *c, const struct medium_wish *wish)
+{
+	struct unit *u = call_unit(c);
+	struct err e;
+
+	if (u && medium_change(u, wish, medium_changed, c, &e))
+		call_fail(c, e.code == -ENOMEM ? FAIL_NOMEM : FAIL_INVALID, &e);
+}
+
+void verb_lun_resize(struct call *c)
+{
+	change_medium(c, &(struct medium_wish){ .deed = MEDIUM_RESIZE,
+						.size = call_size(c, "size", 0) });
+}
+
+void verb_lun_offline(struct call *c)
+{
+	change_medium(c, &(struct medium_wish){ .deed = MEDIUM_OFFLINE });
+}
+
+void verb_lun_online(struct call *c)
+{
+	change_medium(c, &(struct medium_wish){ .deed = MEDIUM_ONLINE });
+}
+
+void verb_lun_reopen(struct call *c)
+{
+	change_medium(c, &(struct medium_wish){ .deed = MEDIUM_REOPEN });
+}
+
+void verb_lun_swap(struct call *c)
+{
+	const char *type = call_str(c, "bstype", "file");
+	bool needs_path = true;
+	struct err e;
+
+	if (store_type_check(type, &needs_path, &e)) {
+		call_fail(c, FAIL_INVALID, &e);
+		return;
+	}
+	if (needs_path && !call_has(c, "path")) {
+		call_failf(c, FAIL_INVALID, -EINVAL, "store type %s needs a path", type);
+		return;
+	}
+	change_medium(c, &(struct medium_wish){
+				 .deed = MEDIUM_SWAP,
+				 .other_size = call_bool(c, "other_size", false),
+				 .bstype = type,
+				 .path = call_str(c, "path", NULL),
+				 .bsopts = call_str(c, "bsopts", NULL),
+				 .bsoflags = call_str(c, "bsoflags", NULL),
+			 });
 }

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "control/gather.h"
 #include "control/json.h"
+#include "control/medium.h"
 #include "control/removal.h"
 #include "transport/iscsi/keys.h"
 #include "transport/iscsi/names.h"
@@ -185,8 +186,12 @@ static json_t *incoming_json(const struct target *t)
 	return all;
 }
 
-static const char *lun_state(const struct lu_view *v)
+static const char *lun_state(const struct unit *u, const struct lu_view *v)
 {
+	if (u->medium_state != UNIT_ONLINE)
+		return medium_word(u);
+	if (u->store && store_why_away(u->store))
+		return "away";
 	if (v->state == LU_READY)
 		return "ready";
 	return v->why == V_NO_MEDIUM ? "no medium" : "not ready";
@@ -206,12 +211,14 @@ static json_t *lun_json(const struct sample *s)
 		(json_int_t)(u->medium ? v->blocks * u->block_size : 0), "block_size", (int)block,
 		"online", v->state == LU_READY, "removable", s->ident.removable, "prevent_removal",
 		s->prevent, "readonly", v->readonly, "swp", v->mode.swp, "thin", s->ident.thin,
-		"write_cache", v->mode.wce, "failed", failed, "state", lun_state(v));
+		"write_cache", v->mode.wce, "failed", failed, "state", lun_state(u, v));
 
 	json_object_set_new(o, "bstype", text_json(u->bstype ? u->bstype : "null"));
 	json_object_set_new(o, "path", u->path ? text_json(u->path) : json_null());
 	json_object_set_new(o, "bsopts", text_json(u->bsopts ? u->bsopts : ""));
 	json_object_set_new(o, "bsoflags", text_json(u->bsoflags ? u->bsoflags : ""));
+	if (u->store && store_why_away(u->store))
+		json_object_set_new(o, "away", json_string(store_why_away(u->store)));
 	return o;
 }
 

@@ -8,10 +8,13 @@
 
 #include "base/log.h"
 #include "cmdset/cmdset.h"
+#include "cmdset/passthrough.h"
+#include "control/medium.h"
 #include "control/removal.h"
 #include "sam/transaction.h"
 
 #define BSTYPE_DEFAULT "rdwr" /* tgt's */
+#define BSTYPE_PASSTHROUGH "sg"
 #define BLOCK_DEFAULT 512
 
 struct unit *unit_find(struct control *c, uint32_t tid, uint64_t lun)
@@ -33,6 +36,7 @@ static void unit_free(struct unit *u)
 	free(u->bsopts);
 	free(u->bsoflags);
 	free(u->flush_io);
+	free(u->probe);
 	if (!u->lu)
 		free(u->ident);
 	lu_destroy(u->lu); /* frees the identity that it shows */
@@ -133,6 +137,7 @@ void unit_remove(struct unit *u, void (*done)(void *arg), void *arg)
 	struct err e;
 
 	u->removing = true;
+	medium_forget(u);
 	u->removed = done;
 	u->removed_arg = arg;
 	if (target_unmap(&u->control->ts, t, u->lun, unmapped, u, &e)) {
@@ -164,6 +169,8 @@ static void mapped(void *arg)
 	struct unit *u = arg;
 
 	u->ready = true;
+	if (u->events)
+		medium_news(u, 0);
 	u->created(u, 0, NULL, u->created_arg);
 }
 
@@ -186,7 +193,8 @@ static int make_lu(struct unit *u, struct err *e)
 		.block_size = u->block_size,
 		.readonly = u->readonly,
 		.offline = !u->online,
-		.mode.wce = true, /* as tgt */
+		/* as tgt, but where there is no cache to speak of */
+		.mode.wce = !u->store || !store_limits(u->store)->write_through,
 		.reactors = c->reactors,
 		.nreactors = c->nreactors,
 		.home = u->open.home,
@@ -194,7 +202,10 @@ static int make_lu(struct unit *u, struct err *e)
 
 	snprintf(name, sizeof(name), "%u:%" PRIu64, u->tid, u->lun);
 	change_mode(&u->change, &conf.mode);
-	u->lu = u->bstype ? disk_create(&conf, e) : controller_create(&conf, e);
+	if (u->probe)
+		u->lu = passthrough_create(&conf, u->probe->inquiry, e);
+	else
+		u->lu = u->bstype ? disk_create(&conf, e) : controller_create(&conf, e);
 	return u->lu ? 0 : e->code;
 }
 
@@ -207,15 +218,33 @@ static void build(struct unit *u)
 		creation_failed(u, e.code == -ENOMEM ? FAIL_NOMEM : FAIL_INVALID, &e);
 }
 
+/* The device has said who it is. */
+static void probed(struct pass_probe *p)
+{
+	struct unit *u = p->arg;
+
+	if (p->err.code)
+		creation_failed(u, FAIL_INVALID, &p->err);
+	else
+		build(u);
+}
+
 static void store_opened(struct store_open *o)
 {
 	struct unit *u = container_of(o, struct unit, open);
 
 	u->store = o->store;
-	if (!u->store)
+	if (!u->store) {
 		creation_failed(u, FAIL_INVALID, &o->err);
-	else
+	} else if (u->probe) {
+		u->probe->store = u->store;
+		u->probe->home = u->open.home;
+		u->probe->done = probed;
+		u->probe->arg = u;
+		pass_probe(u->probe);
+	} else {
 		build(u);
+	}
 }
 
 static void open_store(struct unit *u)
@@ -240,13 +269,22 @@ static void open_store(struct unit *u)
 	}
 	u->open.reactors = u->control->reactors;
 	u->open.nreactors = u->control->nreactors;
+	u->open.news = medium_news;
+	u->open.news_arg = u;
 	u->open.done = store_opened;
 	store_open(u->control->self, &u->open);
 }
 
+static const char *spec_bstype(const struct unit_spec *s)
+{
+	if (s->bstype)
+		return s->bstype;
+	return s->passthrough ? BSTYPE_PASSTHROUGH : BSTYPE_DEFAULT;
+}
+
 static int check_spec(struct control *c, const struct unit_spec *s, enum fail *fail, struct err *e)
 {
-	const char *type = s->bstype ? s->bstype : BSTYPE_DEFAULT;
+	const char *type = spec_bstype(s);
 	bool needs_path;
 	uint32_t bs = s->block_size;
 
@@ -268,6 +306,10 @@ static int check_spec(struct control *c, const struct unit_spec *s, enum fail *f
 		return 0;
 	if (store_type_check(type, &needs_path, e))
 		return e->code;
+	if (s->passthrough && needs_path && !s->path)
+		return err_set(e, -EINVAL,
+			       "a device that is passed through needs its path, such as /dev/sg0 "
+			       "('lsscsi -g' lists them)");
 	if (bs && (!is_pow2(bs) || bs < 512 || bs > 4096))
 		return err_set(e, -EINVAL, "block size %u: 512, 1024, 2048 or 4096 is needed", bs);
 	return 0;
@@ -314,7 +356,7 @@ static struct unit *unit_alloc(struct control *c, const struct unit_spec *s)
 	u->lun = s->lun;
 	unit_insert(c, u);
 	if (!s->controller) {
-		u->bstype = copy_text(s->bstype ? s->bstype : BSTYPE_DEFAULT, &failed);
+		u->bstype = copy_text(spec_bstype(s), &failed);
 		u->path = copy_text(s->path, &failed);
 		u->bsopts = copy_text(s->bsopts, &failed);
 		u->bsoflags = copy_text(s->bsoflags, &failed);
@@ -325,6 +367,9 @@ static struct unit *unit_alloc(struct control *c, const struct unit_spec *s)
 	u->open.home = c->reactors[c->next_unit++ % c->nreactors];
 	u->ident = calloc(1, sizeof(*u->ident));
 	u->flush_io = calloc(1, sizeof(*u->flush_io) + sizeof(struct unit *));
+	if (s->passthrough)
+		u->probe = calloc(1, sizeof(*u->probe));
+	failed |= s->passthrough && !u->probe;
 	if (failed || !u->ident || !u->flush_io) {
 		unit_free(u);
 		return NULL;
@@ -392,7 +437,8 @@ static void change_rest(struct lu *lu, const struct update *up)
 	struct lu_mode m = lu->view.mode;
 
 	if (ch->has_readonly) {
-		lu->view.readonly = ch->readonly || (lu->store && store_limits(lu->store)->readonly);
+		lu->view.readonly =
+			ch->readonly || (lu->view.store && store_limits(lu->view.store)->readonly);
 		lu_tell_others(lu, NULL, UA_MODE_CHANGED);
 	}
 	if (ch->nedits || ch->has_d_sense) {
@@ -432,6 +478,7 @@ static void update_done(struct lu_tx *tx)
 		u->online = u->medium && up->change.online;
 	u->updating = false;
 	up->done(up->arg);
+	medium_news(u, 0);
 	unit_unref(u);
 	free(up);
 }

@@ -42,6 +42,7 @@ struct unit_spec {
 	const char *bstype, *path, *bsopts, *bsoflags; /* NULL: none */
 	uint32_t block_size;
 	bool controller;
+	bool passthrough; /* a device of the host as it is (tgt's type pt) */
 	bool readonly, thin;
 	json_t *params; /* LU parameters by tgt's names, strings; borrowed during unit_create(); NULL: none */
 };
@@ -58,11 +59,18 @@ struct unit {
 	char *bstype, *path, *bsopts, *bsoflags; /* as given; NULL: none */
 	uint32_t block_size;
 	bool thin;
+	struct pass_probe *probe; /* not NULL: a device is passed through */
 	bool online, readonly; /* as the administrator set */
 	bool ready; /* mapped: creation is over */
 	bool removing;
 	bool updating; /* a transaction runs */
-	unsigned users; /* gathers that look at it */
+	unsigned users; /* gathers that look at it, and a change of its medium */
+
+	/* medium.c's */
+	enum { UNIT_ONLINE, UNIT_OFFLINE, UNIT_LOST } medium_state;
+	unsigned events; /* what the store told, to be dealt with */
+	struct timer retry; /* armed: a lost store is opened again then */
+	uint64_t retry_ns;
 
 	/* private to unit.c */
 	struct store_open open;

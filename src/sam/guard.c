@@ -71,17 +71,17 @@ void cmd_unguard(struct scsi_cmd *cmd)
 
 /* ---- the others, on each reactor -------------------------------------------------------- */
 
-bool cmd_write_begin(struct scsi_cmd *cmd, void (*go)(struct scsi_cmd *cmd))
+bool cmd_store_begin(struct scsi_cmd *cmd, bool write, void (*go)(struct scsi_cmd *cmd))
 {
 	struct lu_part *part = cmd->itl->part;
 
-	if (unlikely(part->view.guarded) && !cmd->guard) {
+	if (unlikely(part->view.gate) || (write && unlikely(part->view.guarded) && !cmd->guard)) {
 		cmd->wait = WAIT_GUARD;
 		cmd->go = go;
 		list_add(&part->parked, &cmd->park_link);
 		return false;
 	}
-	part->writes++;
+	part->writes += write;
 	return true;
 }
 

@@ -23,10 +23,11 @@
 enum verdict cmd_guard(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd));
 
 /*
- * A write request may go to the store: counted until cmd_write_end(). False: it is
- * parked, and @go runs when the guard is free (call this again).
+ * A request may go to the store; a @write is counted until cmd_write_end(). False: it is
+ * parked, and @go runs when it may be tried again: for a write when the guard is free, for
+ * any request when the store is not being changed (GATE_PAUSED).
  */
-bool cmd_write_begin(struct scsi_cmd *cmd, void (*go)(struct scsi_cmd *cmd));
+bool cmd_store_begin(struct scsi_cmd *cmd, bool write, void (*go)(struct scsi_cmd *cmd));
 void cmd_write_end(struct scsi_cmd *cmd);
 
 /* In cmd_complete(): give the guard back, then complete with cmd->verdict. */
@@ -34,7 +35,7 @@ void cmd_unguard(struct scsi_cmd *cmd);
 
 /* In the publication: true if writes that are under way have to come back first. */
 bool part_guard_waits(struct lu_part *part, bool was_guarded);
-/* In the publication: the guard is free again, parked writes go on. */
+/* In the publication: what is parked may try again. */
 void part_unpark(struct lu_part *part);
 
 #endif

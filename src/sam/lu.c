@@ -36,15 +36,15 @@ struct lu *lu_create(const char *name, const struct device_server *ds, struct st
 	snprintf(lu->name, sizeof(lu->name), "%s", name);
 	lu->id = ++last_id;
 	lu->ds = ds;
-	lu->store = store;
 	lu->block_size = block_size;
 	lu->block_shift = block_size ? log2_exact(block_size) : 0;
-	lu->mem_align = 1;
 	lu->reactors = reactors;
 	lu->nreactors = nreactors;
 	lu->home = home;
 	lu->view = *view;
 	lu->view.default_mode = view->mode;
+	lu->view.store = store;
+	lu->view.mem_align = max(view->mem_align, 1u);
 	pr_init(&lu->pr);
 	list_init(&lu->itls);
 	list_init(&lu->tx_queue);

@@ -32,6 +32,7 @@ enum pdt {
 	PDT_CONTROLLER = 0x0c,
 	PDT_WLUN = 0x1e,
 	PDT_UNKNOWN = 0x1f,
+	PDT_PASSED = 0xff, /* none of the standard's: the device behind has its own */
 };
 
 /* What an initiator may know an LU by. Immutable: an update makes a new one. */
@@ -58,6 +59,13 @@ struct lu_mode {
 
 enum lu_state { LU_READY, LU_NOT_READY };
 
+/* Whether requests go to the store. */
+enum store_gate {
+	GATE_OPEN,
+	GATE_PAUSED, /* they wait: the store is being changed */
+	GATE_SHUT, /* they end with lu_view.why: there is nothing behind it */
+};
+
 /* The replicated state. */
 struct lu_view {
 	enum lu_state state;
@@ -67,6 +75,9 @@ struct lu_view {
 	struct lu_mode mode, default_mode;
 	bool readonly; /* by configuration or store */
 	bool guarded; /* a command holds the write guard (guard.h) */
+	enum store_gate gate;
+	struct store *store; /* NULL if it has none */
+	uint32_t mem_align; /* alignment of data memory that the store asks for, bytes; 1: any */
 };
 
 /* Counters of an LU on one reactor: single writer, read relaxed by any thread. */
@@ -86,7 +97,7 @@ struct lu_part {
 	unsigned undrained; /* what the current transaction still waits for: itls, writes */
 	unsigned writes; /* write requests with the store */
 	bool guard_waits; /* the current transaction waits until writes is 0 */
-	struct list parked; /* scsi_cmd.park_link: writes that wait for the guard */
+	struct list parked; /* scsi_cmd.park_link: what waits for the guard, or while the store is changed */
 };
 
 /* The command set of an LU: tables and hooks. Supplied by cmdset, called by sam. */
@@ -96,6 +107,11 @@ struct device_server {
 	const struct op_index *ops;
 	/* Mode parameters after a logical unit reset: defaults (SPC-5 6.9). On the home. May be NULL. */
 	void (*reset)(struct lu *lu);
+	/*
+	 * The logical unit reset condition, for the device behind: on the home, once @part's tasks
+	 * are fenced. lu_part_drained(@part) follows, in a later turn. May be NULL.
+	 */
+	void (*reset_device)(struct lu_part *part);
 	/* @cmd, which a store holds, was aborted: hasten its end. On its reactor. May be NULL. */
 	void (*cancel)(struct scsi_cmd *cmd);
 	/* Free lu->device; nothing runs any more. May be NULL. */
@@ -107,10 +123,8 @@ struct lu {
 	uint64_t id; /* daemon-wide, never reused */
 	const struct device_server *ds;
 	void *device; /* the device server's own; constant while the LU lives */
-	struct store *store; /* NULL if it has none; constant while the LU lives */
 	uint32_t block_size; /* bytes */
 	unsigned block_shift;
-	uint32_t mem_align; /* alignment of data memory that the store asks for, bytes; 1: any */
 	struct reactor *const *reactors;
 	unsigned nreactors;
 	struct reactor *home;
@@ -123,6 +137,7 @@ struct lu {
 	struct list tx_queue;
 	struct list guard_queue; /* transactions that wait for the write guard */
 	struct lu_tx *tx; /* the one that runs */
+	bool resetting; /* it is a logical unit reset */
 	unsigned unacked;
 
 	struct lu_part part[REACTORS_MAX]; /* by reactor id */

@@ -9,10 +9,12 @@
 #include "base/bits.h"
 
 #define VARIABLE_LENGTH 0x7f /* SPC-5 4.2.3: the service action is in bytes 8 and 9 */
-#define CONTROL_NACA 0x04 /* the one bit of CONTROL that is evaluated: refused */
 
 static unsigned rows_built;
 static const struct op *by_index[OP_ROWS_MAX];
+
+/* SPC-5 4.2.1: bytes of a CDB by the group code of its opcode; 0: it is not said so. */
+static const uint8_t len_by_group[8] = { 6, 10, 10, 0, 16, 12, 0, 0 };
 
 /* ---- lookup ------------------------------------------------------------------- */
 
@@ -50,6 +52,8 @@ const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned
 		if (len < sa_end(cdb[0]))
 			return NULL;
 		op = scan(ix, cdb[0], cdb_sa(cdb));
+		if (unlikely(!op))
+			op = scan(ix, cdb[0], OP_ANY_SA);
 		if (!op) {
 			*bad_sa = 1;
 			return NULL;
@@ -71,6 +75,33 @@ const struct op *op_row(unsigned index)
 int op_has_sa(const struct op_index *ix, uint8_t opcode)
 {
 	return ix->first[opcode] && ix->first[opcode]->sa != OP_NO_SA;
+}
+
+static bool zeroes(const uint8_t *p, unsigned from, unsigned end)
+{
+	while (from < end && !p[from])
+		from++;
+	return from >= end;
+}
+
+unsigned op_cdb_len(const uint8_t *cdb, unsigned len)
+{
+	unsigned n = len ? len_by_group[cdb[0] >> 5] : 0;
+
+	if (len > 7 && cdb[0] == VARIABLE_LENGTH)
+		n = 8u + cdb[7];
+	else if (!n && len >= 12)
+		n = zeroes(cdb, 10, len) ? 10 : zeroes(cdb, 12, len) ? 12 : len;
+	else if (!n)
+		n = len;
+	return n <= len ? n : 0;
+}
+
+int op_control_at(const uint8_t *cdb, unsigned len)
+{
+	if (len > 1 && cdb[0] == VARIABLE_LENGTH)
+		return 1;
+	return len && len_by_group[cdb[0] >> 5] ? (int)len - 1 : -1;
 }
 
 /* ---- masks -------------------------------------------------------------------- */
@@ -102,7 +133,7 @@ static bool fields_mask(const struct op *op, uint8_t *mask, bool obsolete_too)
 /* All bits of the service action field, or the bits that are @sa. */
 static void put_sa(const struct op *op, uint8_t *mask, unsigned sa)
 {
-	if (op->sa == OP_NO_SA)
+	if (op->sa < 0)
 		return;
 	if (op->opcode == VARIABLE_LENGTH)
 		be_store(mask + 8, 2, sa);
@@ -133,6 +164,8 @@ static bool build_reserved(struct op *op)
 {
 	uint8_t used[CDB_ROW_MAX] = { 0 }, reserved[CDB_ROW_MAX] = { 0 };
 
+	if (op->flags & OP_RAW)
+		return fields_mask(op, used, true);
 	put_sa(op, used, UINT32_MAX);
 	used[0] = 0xff;
 	if (!fields_mask(op, used, true) || used[control_at(op)] & CONTROL_NACA)
@@ -147,14 +180,11 @@ static bool build_reserved(struct op *op)
 
 /* ---- the self-test ------------------------------------------------------------ */
 
-/* SPC-5 4.2.1: the group code of the opcode says how long the CDB is. */
 static bool length_fits(const struct op *op)
 {
-	static const uint8_t by_group[8] = { 6, 10, 10, 0, 16, 12, 0, 0 };
-
 	if (op->opcode == VARIABLE_LENGTH)
 		return op->cdb_len > 10 && op->cdb_len <= CDB_ROW_MAX;
-	return op->cdb_len && op->cdb_len == by_group[op->opcode >> 5];
+	return op->cdb_len && op->cdb_len == len_by_group[op->opcode >> 5];
 }
 
 static bool args_fit(const struct op *op)

@@ -58,7 +58,12 @@ struct cdb_field {
 		.arg_size = sizeof(((struct cdb_args *)0)->member), .obsolete = true \
 	}
 
-enum data_dir { DIR_NONE, DIR_IN, DIR_OUT };
+enum data_dir {
+	DIR_NONE,
+	DIR_IN,
+	DIR_OUT,
+	DIR_ANY, /* as the initiator says: only the device behind knows the command */
+};
 
 enum op_flags {
 	/* refused when? what a row does not name, it does not pass */
@@ -70,10 +75,12 @@ enum op_flags {
 	OP_RSV_SPC2 = 1 << 4, /* conflicts with another's RESERVE(6) */
 	OP_RSV_READ = 1 << 5, /* conflicts with another's exclusive access */
 	OP_RSV_WRITE = 1 << 6, /* conflicts with another's write exclusive and exclusive access */
+	OP_RAW = 1 << 7, /* no bit is reserved: the CDB is for the device behind to judge */
 };
 #define OP_RSV_MASK (OP_RSV_SPC2 | OP_RSV_READ | OP_RSV_WRITE)
 
 #define OP_NO_SA (-1)
+#define OP_ANY_SA (-2) /* every service action of the opcode that has no row of its own */
 #define CDB_ROW_MAX 32 /* longest CDB that a row describes, bytes */
 #define OP_ROWS_MAX 512 /* most rows of the program, for tables by op.index */
 
@@ -81,7 +88,7 @@ struct op {
 	const char *name; /* "READ(10)" */
 	const char *clause; /* "SBC-4", with the number where it is sure */
 	uint8_t opcode;
-	int16_t sa; /* service action, OP_NO_SA if the opcode has none */
+	int16_t sa; /* service action, OP_NO_SA if the opcode has none, OP_ANY_SA */
 	uint8_t cdb_len;
 	uint8_t dir; /* enum data_dir */
 	uint16_t flags;
@@ -131,6 +138,17 @@ const struct op *op_find(const struct op_index *ix, const uint8_t *cdb, unsigned
 
 /* The row for opcode and service action (OP_NO_SA: none), NULL if there is none. */
 const struct op *op_lookup(const struct op_index *ix, uint8_t opcode, int sa);
+
+/*
+ * The length of the CDB at @cdb, of which the transport brought @len bytes (16 for what is
+ * shorter): by its group code or ADDITIONAL CDB LENGTH (SPC-5 4.2.1, 4.2.3), for vendor specific
+ * groups the shortest of 10, 12 and @len that ends in zeroes. 0: it says more than @len.
+ */
+unsigned op_cdb_len(const uint8_t *cdb, unsigned len);
+
+/* The byte of a CDB of @len bytes that is CONTROL, -1 if the standard does not say. */
+int op_control_at(const uint8_t *cdb, unsigned len);
+#define CONTROL_NACA 0x04
 
 /* The row with this op.index, from 1; NULL if there is none. */
 const struct op *op_row(unsigned index);

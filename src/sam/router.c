@@ -72,9 +72,9 @@ static void count_submitted(const struct scsi_cmd *cmd)
 {
 	struct itl_stats *is = &cmd->itl->stats;
 
-	if (cmd->op && cmd->op->dir == DIR_IN)
+	if (cmd_dir(cmd) == DIR_IN)
 		is->rd_subm_cmds++;
-	else if (cmd->op && cmd->op->dir == DIR_OUT)
+	else if (cmd_dir(cmd) == DIR_OUT)
 		is->wr_subm_cmds++;
 }
 

@@ -100,12 +100,12 @@ static void account(struct scsi_cmd *cmd)
 	struct lu_stats *ls = &cmd->itl->part->stats;
 	bool good = verdict_status(cmd->verdict) == ST_GOOD;
 
-	if (cmd->op && cmd->op->dir == DIR_IN) {
+	if (cmd_dir(cmd) == DIR_IN) {
 		is->rd_done_cmds++;
 		is->rd_done_bytes += cmd->data_in;
 		count(&ls->read_cmds);
 		add(&ls->read_bytes, cmd->data_in);
-	} else if (cmd->op && cmd->op->dir == DIR_OUT) {
+	} else if (cmd_dir(cmd) == DIR_OUT) {
 		is->wr_done_cmds++;
 		is->wr_done_bytes += good ? cmd->transfer : 0;
 		count(&ls->write_cmds);
@@ -162,6 +162,10 @@ void cmd_complete(struct scsi_cmd *cmd, enum verdict v)
 
 unsigned cmd_sense(const struct scsi_cmd *cmd, uint8_t *out)
 {
+	if (unlikely(cmd->verdict == V_DEVICE_SENSE)) {
+		memcpy(out, cmd->raw.sense, cmd->raw.req.sense_len);
+		return cmd->raw.req.sense_len;
+	}
 	return sense_encode(out, cmd->verdict, &cmd->sense, cmd->itl->part->view.mode.d_sense);
 }
 
@@ -204,7 +208,7 @@ uint32_t cmd_plan(struct scsi_cmd *cmd, uint64_t required)
 
 	cmd->required = required;
 	cmd->transfer = (uint32_t)min(required, (uint64_t)cmd->expected);
-	if (cmd->op->dir == DIR_IN)
+	if (cmd_dir(cmd) == DIR_IN)
 		is->rd_subm_bytes += cmd->transfer;
 	else
 		is->wr_subm_bytes += cmd->transfer;

@@ -44,11 +44,22 @@ enum cmd_wait {
 	WAIT_DATA_OUT,
 	WAIT_BUFFER,
 	WAIT_TX, /* for a transaction of its own */
-	WAIT_GUARD, /* a write that waits for the LU's write guard */
+	WAIT_GUARD, /* for the LU's write guard, or until its store has been changed */
 	WAIT_END, /* its outcome is settled: the guard is being given back */
 };
 
 enum residual { RESID_NONE, RESID_UNDERFLOW, RESID_OVERFLOW };
+
+#define RAW_SENSE_MAX 96 /* what the kernel keeps of a device's sense data */
+#define RAW_BUFS 8
+
+/* A command that a device behind the store carries out (STORE_RAW), and what it answered. */
+struct cmd_raw {
+	struct store_raw req;
+	struct buf *bufs; /* data-in: a chain by buf.next */
+	struct iovec iov[RAW_BUFS];
+	uint8_t sense[RAW_SENSE_MAX]; /* V_DEVICE_SENSE: req.sense_len bytes */
+};
 
 struct scsi_cmd {
 	/* the request, by the transport */
@@ -78,7 +89,7 @@ struct scsi_cmd {
 	struct buf_waiter waiter; /* WAIT_BUFFER */
 	bool guard; /* holds the LU's write guard */
 	struct list park_link; /* WAIT_GUARD: in part->parked */
-	void (*go)(struct scsi_cmd *cmd); /* WAIT_GUARD: what runs when the guard is free */
+	void (*go)(struct scsi_cmd *cmd); /* WAIT_GUARD: what runs then */
 	/* the handler's continuation: what runs when what it waits for is there */
 	void (*next)(struct scsi_cmd *cmd);
 
@@ -102,6 +113,7 @@ struct scsi_cmd {
 	uint64_t word[4];
 	struct store_io io;
 	struct lu_tx tx;
+	struct cmd_raw raw; /* of passthrough alone; not cleared */
 
 	/* the outcome, for tops->finish() */
 	enum verdict verdict;
@@ -165,9 +177,11 @@ uint32_t cmd_plan(struct scsi_cmd *cmd, uint64_t required);
 /*
  * Obtain data-out [off, off + len) of the transfer; @next runs when cmd->out has it,
  * perhaps before this returns. Returns V_PENDING for the handler to return.
- * At most CMD_PIECE_MAX bytes a call; offsets only go forward.
+ * At most CMD_PIECE_MAX bytes a call, or CMD_WHOLE_MAX where nothing less will do; offsets only
+ * go forward.
  */
 #define CMD_PIECE_MAX (1u << 20)
+#define CMD_WHOLE_MAX (2u << 20)
 enum verdict cmd_want_data(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
 			   void (*next)(struct scsi_cmd *cmd));
 
@@ -209,6 +223,16 @@ bool cmd_release(struct scsi_cmd *cmd);
 enum verdict cmd_run_tx(struct scsi_cmd *cmd);
 /* The same, but if all went well @next runs instead of the completion. */
 enum verdict cmd_run_tx_then(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd));
+
+/* Where its data goes: as its row says, or where that leaves it open the initiator. */
+static inline enum data_dir cmd_dir(const struct scsi_cmd *cmd)
+{
+	if (unlikely(!cmd->op))
+		return DIR_NONE;
+	if (likely(cmd->op->dir != DIR_ANY))
+		return (enum data_dir)cmd->op->dir;
+	return cmd->read ? DIR_IN : cmd->write ? DIR_OUT : DIR_NONE;
+}
 
 /* ---- for task management ------------------------------------------------ */
 

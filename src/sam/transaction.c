@@ -29,6 +29,7 @@ static void part_acked(struct msg *m)
 		itl->home.abort = 0;
 	}
 	lu->tx = NULL;
+	lu->resetting = false;
 	tx_next(lu, ended);
 }
 
@@ -69,7 +70,7 @@ static void part_apply(struct msg *m)
 {
 	struct lu_part *part = container_of(m, struct lu_part, apply_msg);
 	struct lu_tx *tx = part->lu->tx;
-	bool was_guarded = part->view.guarded;
+	bool was_guarded = part->view.guarded, was_open = !part->view.gate;
 	struct itl *itl;
 
 	part->view = part->lu->view;
@@ -87,11 +88,16 @@ static void part_apply(struct msg *m)
 		itl_abort_all(itl, (enum verdict)itl->home.abort);
 		part->undrained++;
 	}
+	/* what a device works on ends with its reset, not before */
+	if (part->lu->resetting && part->lu->ds->reset_device && part->reactor == part->lu->home) {
+		part->undrained++;
+		part->lu->ds->reset_device(part);
+	}
 	/* drain: stores give back what they hold */
 	list_for_each(itl, &part->itls, part_link)
 		if (itl->home.abort)
 			itl_drain(itl, &itl->tx_drain, itl_drained);
-	if (was_guarded && !part->view.guarded)
+	if ((was_guarded && !part->view.guarded) || (!was_open && part->view.gate != GATE_PAUSED))
 		part_unpark(part);
 	lu_part_drained(part);
 }
@@ -221,6 +227,7 @@ bool lu_reset_decide(struct lu_tx *tx)
 	struct lu *lu = tx->lu;
 	struct itl *itl;
 
+	lu->resetting = true;
 	lu->spc2_holder = NULL;
 	if (lu->ds->reset)
 		lu->ds->reset(lu);

@@ -204,6 +204,12 @@ class Tgtd:
             raise AssertionError("tgtctl %s: status %d: %s" % (" ".join(args), done.returncode, done.stderr.strip()))
         return done
 
+    def popen_tgtctl(self, *args):
+        """A tgtctl that runs beside the test."""
+        return subprocess.Popen([self.lab.program(TGTCTL, self.nobody), "-C", str(self.control_port)] + list(args),
+                                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                env=self.env(), **self._as())
+
     def tgtctl_json(self, *args):
         return json.loads(self.tgtctl("--json", *args).stdout)
 

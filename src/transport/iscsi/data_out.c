@@ -299,7 +299,7 @@ static void short_of_memory(struct iscsi_task *t)
 
 static void ready(struct iscsi_task *t)
 {
-	uint32_t len = t->want_end - t->want_off, mem_align = t->cmd.lu->mem_align;
+	uint32_t len = t->want_end - t->want_off, mem_align = t->cmd.itl->part->view.mem_align;
 	int n;
 
 	/* a parameter list, which no store sees, lies as it came */

@@ -367,7 +367,7 @@ static void a_parameter_list_needs_no_alignment(void **state)
 	union pdu h;
 
 	(void)state;
-	world.lu->mem_align = 512;
+	world.lu->part[0].view.mem_align = 512;
 	h = peer_command(peer, cdb, 16, COMMAND_WRITE, 24, 24);
 	memcpy(wire, &h, BHS_LEN);
 	wire[BHS_LEN + 1] = 22;
