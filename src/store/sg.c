@@ -272,7 +272,10 @@ static void prepare(struct sg_channel *c, struct slot *s)
 
 /* ---- the device goes ------------------------------------------------------------------------- */
 
-/* What the thread has ends when the thread is through. */
+/*
+ * What the thread has ends when the thread is through. Nobody is asked to open the node
+ * again: what comes back under its name may be another device.
+ */
 static void device_gone(struct sg_channel *c, int err)
 {
 	struct list *l;
@@ -286,7 +289,6 @@ static void device_gone(struct sg_channel *c, int err)
 			slot_done(c, &c->slot[i], -ENODEV);
 	while ((l = list_pop(&c->queue)))
 		store_done(list_entry(l, struct sg_room, link)->io, -ENODEV, 0);
-	store_notify(channel_store(c->ch), STORE_LOST);
 }
 
 /* ---- writing, on a thread ---------------------------------------------------------------------- */

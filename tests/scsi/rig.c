@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cmdset/passthrough.h"
 #include "store/store.h"
 
 #define TARGET "iqn.2026-11.test:disk"
@@ -131,7 +132,8 @@ static void make_lus(void)
 			       .home = rig.reactor[0] };
 	struct err e = { 0 };
 
-	rig.lu = disk_create(&c, &e);
+	rig.lu = rig.disk.inquiry ? passthrough_create(&c, rig.disk.inquiry, &e)
+				  : disk_create(&c, &e);
 	if (!rig.lu)
 		fail_msg("%s", e.text);
 	c.name = "controller";

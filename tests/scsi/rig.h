@@ -30,6 +30,7 @@ struct rig_disk {
 	uint64_t size; /* bytes */
 	const char *store;
 	const struct store_ops *ops; /* NULL: the one called store */
+	const uint8_t *inquiry; /* not NULL: a device that is passed through, which said so */
 };
 
 struct rig {
