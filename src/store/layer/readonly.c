@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Nothing changes what is below. The core refuses what would; a device's own commands are not looked into, so none pass. */
+/*
+ * Nothing changes what is below. The core refuses what would; a device's own
+ * commands are not looked into, so none pass.
+ */
 #include "stgt/store.h"
 #include "store/builtin.h"
 

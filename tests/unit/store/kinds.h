@@ -27,7 +27,7 @@ struct medium {
 	bool (*make)(struct rig *g, char path[256], const char **why);
 	/* NULL: nothing to do. */
 	void (*remove)(void);
-	/* The power fails: only what was stable is there when the store is opened again at @path. NULL: no way to do it. */
+	/* The power fails: only what was stable is there when it is opened again at @path. NULL: no way. */
 	void (*cut)(char path[256]);
 };
 
