@@ -83,6 +83,9 @@ static struct disk *disk_new(const struct lu_config *c, const struct store_limit
 	d->max_unmap = min(in_blocks(MAX_UNMAP, c->block_size), MAX_UNMAP_BLOCKS);
 	d->max_write_same = in_blocks(MAX_WRITE_SAME, c->block_size);
 	d->max_compare = min(in_blocks(BUF_MAX, c->block_size), 255u);
+	/* longer ones would not be one step for others who use the medium */
+	if (l->cap[STORE_COMPARE_WRITE] == STORE_CAP_NATIVE && l->max_compare >= c->block_size)
+		d->max_compare = min(d->max_compare, in_blocks(l->max_compare, c->block_size));
 	d->unmap_granularity = in_blocks(l->discard_granularity, c->block_size);
 	return d;
 }

@@ -156,6 +156,8 @@ static inline uint64_t to_bytes(const struct scsi_cmd *cmd, uint64_t blocks)
 
 /* Write what is volatile to the medium, then @next; at once if there is nothing volatile. */
 void cmd_flush(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd));
+/* The store of @cmd does @verb itself. */
+bool store_does(struct scsi_cmd *cmd, enum store_verb verb);
 
 /* device_server.cancel: a command whose request is with the store was aborted. */
 void cmd_store_cancel(struct scsi_cmd *cmd);

@@ -50,6 +50,8 @@ static enum verdict store_verdict(struct scsi_cmd *cmd)
 	case -EDQUOT:
 		return cmd_information(cmd, V_SPACE_ALLOCATION_FAILED,
 				       io->where >> cmd->lu->block_shift);
+	case -EILSEQ: /* COMPARE_WRITE: the offset of the first byte that differs (SBC-4 5.3) */
+		return cmd_information(cmd, V_MISCOMPARE, io->where - io->offset);
 	case -EROFS:
 		return V_WRITE_PROTECTED;
 	case -ENODEV:
@@ -138,6 +140,11 @@ void cmd_store(struct scsi_cmd *cmd, enum store_verb verb, uint64_t off, uint64_
 	io->done = store_ended;
 	cmd->next = next;
 	go(cmd);
+}
+
+bool store_does(struct scsi_cmd *cmd, enum store_verb verb)
+{
+	return store_limits(view_of(cmd)->store)->cap[verb] == STORE_CAP_NATIVE;
 }
 
 void cmd_flush(struct scsi_cmd *cmd, void (*next)(struct scsi_cmd *cmd))

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * COMPARE AND WRITE (SBC-4): data and buffer first, then the LU's write
+ * COMPARE AND WRITE (SBC-4): data first. A store that does it in one step, for
+ * others who use the medium too, is given it. Else a buffer, then the LU's write
  * guard, then read, compare and write without interruption.
  *
  *	cmd->word[0]   bytes to compare, and as many to write
@@ -50,7 +51,12 @@ static void caw_have_buf(struct scsi_cmd *cmd)
 
 static void caw_have_data(struct scsi_cmd *cmd)
 {
-	cmd_want_buf(cmd, half(cmd), caw_have_buf);
+	if (store_does(cmd, STORE_COMPARE_WRITE) &&
+	    half(cmd) <= store_limits(view_of(cmd)->store)->max_compare)
+		cmd_store(cmd, STORE_COMPARE_WRITE, to_bytes(cmd, cmd->lba), half(cmd), cmd->out,
+			  cmd->out_cnt, fua_flag(cmd), caw_written);
+	else
+		cmd_want_buf(cmd, half(cmd), caw_have_buf);
 }
 
 enum verdict sbc_compare_and_write(struct scsi_cmd *cmd)

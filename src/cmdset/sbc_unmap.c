@@ -127,6 +127,15 @@ static enum verdict write_zeroes(struct scsi_cmd *cmd)
 	return V_PENDING;
 }
 
+/* The store repeats the block. */
+static void write_pattern(struct scsi_cmd *cmd)
+{
+	cmd->iov[0].iov_base = cmd->buf->data;
+	cmd->iov[0].iov_len = cmd->lu->block_size;
+	cmd_store(cmd, STORE_WRITE_SAME, to_bytes(cmd, cmd->lba), to_bytes(cmd, cmd->blocks),
+		  cmd->iov, 1, fua_flag(cmd), same_ended);
+}
+
 /* Fill the buffer with copies of the block at its start, each step twice as many. */
 static void replicate(struct scsi_cmd *cmd)
 {
@@ -146,6 +155,10 @@ static enum verdict same_have_block(struct scsi_cmd *cmd)
 {
 	if (all_zero(cmd->buf->data, cmd->lu->block_size))
 		return write_zeroes(cmd);
+	if (store_does(cmd, STORE_WRITE_SAME)) {
+		write_pattern(cmd);
+		return V_PENDING;
+	}
 	replicate(cmd);
 	same_next(cmd);
 	return V_PENDING;
