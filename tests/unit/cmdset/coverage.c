@@ -6,7 +6,7 @@
 
 static const char *direction(const struct op *op)
 {
-	static const char *const words[] = { "none", "in", "out" };
+	static const char *const words[] = { "none", "in", "out", "any" };
 
 	return words[op->dir];
 }
@@ -45,7 +45,9 @@ static void write_fields(FILE *f, const struct op *op)
 static void write_row(FILE *f, const struct op *op)
 {
 	fprintf(f, "| %02Xh", op->opcode);
-	if (op->sa != OP_NO_SA)
+	if (op->sa == OP_ANY_SA)
+		fprintf(f, "/any other");
+	else if (op->sa != OP_NO_SA)
 		fprintf(f, "/%02Xh", (unsigned)op->sa);
 	fprintf(f, " | %s | %s | %u | %s | ", op->name, op->clause, op->cdb_len, direction(op));
 	write_fields(f, op);
@@ -58,14 +60,23 @@ static void write_server(FILE *f, const struct device_server *ds)
 {
 	const struct op_table *const *t = ds->ops->tables;
 
-	fprintf(f, "\n## %s (peripheral device type %02Xh)\n\n", ds->name, ds->pdt);
+	if (ds->pdt == PDT_PASSED)
+		fprintf(f, "\n## %s (peripheral device type of the device)\n\n", ds->name);
+	else
+		fprintf(f, "\n## %s (peripheral device type %02Xh)\n\n", ds->name, ds->pdt);
 	fprintf(f, "| opcode | command | standard | CDB bytes | data | fields | conditions | "
 		   "timeout |\n"
 		   "| --- | --- | --- | --- | --- | --- | --- | --- |\n");
 	for (; *t; t++)
 		for (unsigned i = 0; i < (*t)->n; i++)
 			write_row(f, &(*t)->rows[i]);
-	if (ds->ops->fallback)
+	if (ds->pdt == PDT_PASSED)
+		fprintf(f,
+			"\nWhat says \"the device's\" goes there whatever its CDB says, and "
+			"so does everything else: it conflicts with every reservation of others, "
+			"counts as a write and has %u s.\n",
+			ds->ops->fallback->timeout);
+	else if (ds->ops->fallback)
 		fprintf(f, "\nEverything else: LOGICAL UNIT NOT SUPPORTED (%s).\n",
 			ds->ops->fallback->clause);
 }
