@@ -474,6 +474,20 @@ void file_channel_close(struct store_channel *ch)
 		close(c->fd.fd);
 }
 
+/*
+ * A device is claimed by the first descriptor. Through another one the kernel would find it in use
+ * where it has to forget what it caches of a range: EBUSY, if that has not been written back.
+ */
+static struct store_fd *descriptor(struct store_channel *ch, const struct store_io *io)
+{
+	struct file *f = store_priv(channel_store(ch));
+	struct file_channel *c = channel_priv(ch);
+
+	if (f->fd.blockdev && (io->verb == STORE_DISCARD || io->verb == STORE_ZERO))
+		return &f->fd;
+	return &c->fd;
+}
+
 void file_submit(struct store_channel *ch, struct store_io *io)
 {
 	struct file_channel *c = channel_priv(ch);
@@ -481,7 +495,7 @@ void file_submit(struct store_channel *ch, struct store_io *io)
 	if (io->verb == STORE_COPY)
 		file_copy(ch, io, &c->fd);
 	else
-		store_fd_submit(ch, io, &c->fd);
+		store_fd_submit(ch, io, descriptor(ch, io));
 }
 
 void file_cancel(struct store_channel *ch, struct store_io *io)

@@ -110,7 +110,7 @@ void rig_until(struct rig *g, const unsigned *flag)
 	}
 	/* what a turn does before it waits may be all there is: first without waiting */
 	reactor_turn(g->r, 0);
-	while (!__atomic_load_n(flag, __ATOMIC_RELAXED))
+	while (!__atomic_load_n(flag, __ATOMIC_ACQUIRE))
 		reactor_turn(g->r, NSEC_PER_MSEC);
 }
 
