@@ -211,8 +211,10 @@ void verb_lun_update(struct call *c)
 			   "LUN 0 is the controller: only its identity can be changed");
 		return;
 	}
-	if (call_bool(c, "clear_error", false) && u->store)
+	if (call_bool(c, "clear_error", false) && u->store) {
 		store_clear_error(u->store);
+		u->failed = false;
+	}
 	if (unit_update(u, &ch, updated, c))
 		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory to change a logical unit");
 }

@@ -316,8 +316,22 @@ static void changed(struct lu_tx *tx)
 	next(j);
 }
 
-static void change(struct job *j, bool (*decide)(struct lu_tx *tx))
+/* A failed flush stays known until an operator clears it, whatever store comes in between. */
+static void keep_error(struct job *j, bool medium)
 {
+	struct unit *u = j->unit;
+
+	u->failed |= store_has_error(u->store);
+	if (u->failed && medium) {
+		store_inherit_error(j->next);
+		u->failed = false;
+	}
+}
+
+/* @medium: j->next is one, not a placeholder. */
+static void change(struct job *j, bool medium, bool (*decide)(struct lu_tx *tx))
+{
+	keep_error(j, medium);
 	j->tx = (struct lu_tx){ .decide = decide, .done = changed };
 	lu_tx_run(j->unit->lu, &j->tx);
 }
@@ -326,19 +340,19 @@ static void take_away(struct job *j)
 {
 	j->away = true;
 	j->unit->medium_state = j->wish.deed == MEDIUM_OFFLINE ? UNIT_OFFLINE : UNIT_LOST;
-	change(j, take_away_decide);
+	change(j, false, take_away_decide);
 }
 
 static void bring_back(struct job *j)
 {
 	j->unit->medium_state = UNIT_ONLINE;
 	j->unit->retry_ns = 0;
-	change(j, bring_back_decide);
+	change(j, true, bring_back_decide);
 }
 
 static void exchange(struct job *j)
 {
-	change(j, set_store_decide);
+	change(j, true, set_store_decide);
 }
 
 static void old_closed(void *arg)

@@ -68,6 +68,7 @@ struct unit {
 
 	/* medium.c's */
 	enum { UNIT_ONLINE, UNIT_OFFLINE, UNIT_LOST } medium_state;
+	bool failed; /* a flush of the store that was taken away had failed */
 	unsigned events; /* what the store told, to be dealt with */
 	struct timer retry; /* armed: a lost store is opened again then */
 	uint64_t retry_ns;

@@ -331,6 +331,11 @@ void store_clear_error(struct store *s)
 	atomic_store(&s->base->sticky, false);
 }
 
+void store_inherit_error(struct store *s)
+{
+	atomic_store(&s->base->sticky, true);
+}
+
 bool store_has_error(const struct store *s)
 {
 	return atomic_load_explicit(&s->base->sticky, memory_order_relaxed);

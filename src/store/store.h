@@ -67,6 +67,8 @@ const char *store_state(const struct store *s);
 /* Let writes and flushes through again after a failed flush. On any reactor. */
 void store_clear_error(struct store *s);
 bool store_has_error(const struct store *s);
+/* @s takes the place of a store whose flush failed. */
+void store_inherit_error(struct store *s);
 /* Why there is no medium for now, NULL if there is one. Any thread. */
 const char *store_why_away(const struct store *s);
 

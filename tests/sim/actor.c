@@ -223,7 +223,7 @@ static void administer(struct disk *d)
 	struct disk_state_known *k = &known[d->index];
 	uint64_t per = d->block / SIM_SECTOR;
 
-	if (d->state != DISK_IN || d->resizing)
+	if (d->state != DISK_IN || d->changing)
 		return;
 	if (store_has_error(d->store)) {
 		sim_say("disk %u: the administrator accepts that writes were lost", d->index);
@@ -234,7 +234,10 @@ static void administer(struct disk *d)
 		k->removed = true;
 		doom(d);
 		world_remove(d, is_out);
-	} else if (!sim_below(3)) {
+	} else if (sim_below(2)) {
+		sim_say("disk %u is to have another store", d->index);
+		world_swap(d);
+	} else if (sim_below(2)) {
 		uint64_t sectors =
 			sim_below(2) ? WORLD_SECTORS : (1 + sim_below(WORLD_SECTORS / per)) * per;
 
@@ -370,7 +373,7 @@ static bool is_calm(void)
 {
 	for (unsigned i = 0; i < world.disks; i++)
 		if (world.disk[i].state == DISK_COMING || world.disk[i].state == DISK_GOING ||
-		    world.disk[i].resizing)
+		    world.disk[i].changing)
 			return false;
 	for (unsigned i = 0; i < nactors; i++)
 		if (actors[i].busy || actors[i].managing || actors[i].older ||
@@ -384,7 +387,7 @@ static __attribute__((noreturn)) void not_calm(void)
 {
 	for (unsigned i = 0; i < world.disks; i++)
 		if (world.disk[i].state == DISK_COMING || world.disk[i].state == DISK_GOING ||
-		    world.disk[i].resizing)
+		    world.disk[i].changing)
 			sim_violation("disk %u does not come, go or change its size", i);
 	for (unsigned i = 0; i < nactors; i++) {
 		struct actor *a = &actors[i];
@@ -453,7 +456,7 @@ static void repair(void)
 			known[i].resized = true;
 			known[i].resize.began = sim_moment();
 			world_resize(d, (uint64_t)WORLD_SECTORS * SIM_SECTOR, resized);
-			world_until(!d->resizing, QUIET_SECONDS, "a disk has its size");
+			world_until(!d->changing, QUIET_SECONDS, "a disk has its size");
 		}
 	}
 }

@@ -77,6 +77,7 @@ struct change {
 	struct disk *disk;
 	void (*done)(struct disk *d);
 	uint64_t bytes;
+	struct timer timer;
 };
 
 static struct change *change_new(struct disk *d, void (*done)(struct disk *d))
@@ -138,22 +139,26 @@ struct sim_file *sim_store_file(const char *path)
 	return world.disk[*path - '0'].file;
 }
 
-void world_add(struct disk *d, void (*done)(struct disk *d))
+static void open_disk(struct change *ch, struct reactor *home, void (*done)(struct store_open *o))
 {
-	struct change *ch = change_new(d, done);
-	char path[] = { (char)('0' + d->index), 0 };
+	char path[] = { (char)('0' + ch->disk->index), 0 };
 
-	d->state = DISK_COMING;
 	ch->open = (struct store_open){
-		.spec = { .type = "sim", .path = path, .block_size = d->block },
+		.spec = { .type = "sim", .path = path, .block_size = ch->disk->block },
 		.reactors = world.data,
 		.nreactors = world.n,
-		.home = world.data[sim_below(world.n)],
+		.home = home,
 		.ops = &sim_store,
-		.done = opened,
+		.done = done,
 	};
 	sim_enter(world.control);
 	store_open(world.control, &ch->open);
+}
+
+void world_add(struct disk *d, void (*done)(struct disk *d))
+{
+	d->state = DISK_COMING;
+	open_disk(change_new(d, done), world.data[sim_below(world.n)], opened);
 }
 
 static void closed(void *arg)
@@ -194,7 +199,7 @@ static void resized(struct lu_tx *tx)
 {
 	struct change *ch = container_of(tx, struct change, tx);
 
-	ch->disk->resizing = false;
+	ch->disk->changing = false;
 	change_end(ch);
 }
 
@@ -202,11 +207,84 @@ void world_resize(struct disk *d, uint64_t bytes, void (*done)(struct disk *d))
 {
 	struct change *ch = change_new(d, done);
 
-	d->resizing = true;
+	d->changing = true;
 	ch->bytes = bytes;
 	ch->tx = (struct lu_tx){ .decide = resize_decide, .done = resized };
 	sim_enter(world.control);
 	lu_tx_run(d->lu, &ch->tx);
+}
+
+/* As control/medium.c does it. */
+#define LOOK_NS (2 * NSEC_PER_MSEC)
+
+static void old_closed(void *arg)
+{
+	struct change *ch = arg;
+
+	sim_say("disk %u has another store", ch->disk->index);
+	ch->disk->changing = false;
+	change_end(ch);
+}
+
+static void swapped(struct lu_tx *tx)
+{
+	struct change *ch = container_of(tx, struct change, tx);
+	struct store *old = ch->disk->store;
+
+	ch->disk->store = ch->open.store;
+	store_close(world.control, old, old_closed, ch);
+}
+
+static bool swap_decide(struct lu_tx *tx)
+{
+	struct change *ch = container_of(tx, struct change, tx);
+	uint64_t blocks = tx->lu->view.blocks;
+
+	disk_set_store(tx->lu, ch->open.store, false);
+	disk_set_size(tx->lu, blocks << tx->lu->block_shift); /* as resized before */
+	return true;
+}
+
+static void look(struct timer *t)
+{
+	struct change *ch = container_of(t, struct change, timer);
+
+	if (store_inflight(ch->disk->store)) {
+		timer_arm(world.control, t, LOOK_NS, look);
+		return;
+	}
+	if (store_has_error(ch->disk->store))
+		store_inherit_error(ch->open.store);
+	ch->tx = (struct lu_tx){ .decide = swap_decide, .done = swapped };
+	lu_tx_run(ch->disk->lu, &ch->tx);
+}
+
+static void paused(struct lu_tx *tx)
+{
+	look(&container_of(tx, struct change, tx)->timer);
+}
+
+static bool pause_decide(struct lu_tx *tx)
+{
+	disk_pause(tx->lu);
+	return true;
+}
+
+static void other_opened(struct store_open *o)
+{
+	struct change *ch = container_of(o, struct change, open);
+
+	must(o->store);
+	ch->tx = (struct lu_tx){ .decide = pause_decide, .done = paused };
+	lu_tx_run(ch->disk->lu, &ch->tx);
+}
+
+void world_swap(struct disk *d)
+{
+	struct change *ch = change_new(d, NULL);
+
+	d->changing = true;
+	open_disk(ch, d->lu->home, other_opened);
 }
 
 /* ---- up and down ------------------------------------------------------------------------ */
@@ -346,7 +424,7 @@ static void down(void)
 
 		world_until(d->state == DISK_IN || d->state == DISK_OUT, END_SECONDS,
 			    "disk %u comes or goes", i);
-		world_until(!d->resizing, END_SECONDS, "disk %u has its size", i);
+		world_until(!d->changing, END_SECONDS, "disk %u is changed", i);
 		if (d->state == DISK_IN)
 			world_remove(d, NULL);
 		world_until(d->state == DISK_OUT, END_SECONDS, "disk %u goes", i);

@@ -31,7 +31,7 @@ struct disk {
 	bool wce; /* the default mode parameter */
 	struct store *store;
 	struct lu *lu;
-	bool resizing;
+	bool changing; /* resized or swapped */
 };
 
 struct world {
@@ -58,6 +58,8 @@ void world_power_cut(void);
 void world_add(struct disk *d, void (*done)(struct disk *d));
 void world_remove(struct disk *d, void (*done)(struct disk *d));
 void world_resize(struct disk *d, uint64_t bytes, void (*done)(struct disk *d));
+/* Another store over the same file takes the place of the disk's. */
+void world_swap(struct disk *d);
 
 /* The daemon is within its limits of memory. Cheap; to be called often. */
 void world_check(void);
