@@ -123,6 +123,8 @@ void sim_file_peek(const struct sim_file *f, void *data, size_t len, uint64_t of
  * have it open.
  */
 struct sim_file *sim_file_cut(const struct sim_file *f);
+/* Another file in the same state, stable or not: what is written to one from now on is not in the other. */
+struct sim_file *sim_file_twin(const struct sim_file *f);
 /* Writes and ranges that are not stable yet. */
 size_t sim_file_dirty(const struct sim_file *f);
 

@@ -345,3 +345,24 @@ struct sim_file *sim_file_cut(const struct sim_file *f)
 	memcpy(to->cache, to->stable, f->size);
 	return to;
 }
+
+struct sim_file *sim_file_twin(const struct sim_file *f)
+{
+	struct sim_file *to = sim_file_create(f->size);
+
+	memcpy(to->cache, f->cache, f->size);
+	memcpy(to->stable, f->stable, f->size);
+	for (const struct entry *e = f->log; e; e = e->next) {
+		size_t bytes = sizeof(*e) + e->n * (SIM_SECTOR + 1);
+		struct entry *copy = sim_alloc(bytes);
+
+		memcpy(copy, e, bytes);
+		copy->next = NULL;
+		copy->dead = copy->data + copy->n * SIM_SECTOR;
+		*to->log_end = copy;
+		to->log_end = &copy->next;
+	}
+	to->seq = f->seq;
+	to->entries = f->entries;
+	return to;
+}

@@ -78,6 +78,7 @@ struct change {
 	void (*done)(struct disk *d);
 	uint64_t bytes;
 	struct timer timer;
+	struct sim_file *old_file;
 };
 
 static struct change *change_new(struct disk *d, void (*done)(struct disk *d))
@@ -214,7 +215,7 @@ void world_resize(struct disk *d, uint64_t bytes, void (*done)(struct disk *d))
 	lu_tx_run(d->lu, &ch->tx);
 }
 
-/* As control/medium.c does it. */
+/* As control/medium.c does it, but what the other store has is copied when the first is idle. */
 #define LOOK_NS (2 * NSEC_PER_MSEC)
 
 static void old_closed(void *arg)
@@ -222,6 +223,7 @@ static void old_closed(void *arg)
 	struct change *ch = arg;
 
 	sim_say("disk %u has another store", ch->disk->index);
+	sim_file_free(ch->old_file);
 	ch->disk->changing = false;
 	change_end(ch);
 }
@@ -245,18 +247,29 @@ static bool swap_decide(struct lu_tx *tx)
 	return true;
 }
 
+static void other_opened(struct store_open *o)
+{
+	struct change *ch = container_of(o, struct change, open);
+
+	must(o->store);
+	if (store_has_error(ch->disk->store))
+		store_inherit_error(o->store);
+	ch->tx = (struct lu_tx){ .decide = swap_decide, .done = swapped };
+	lu_tx_run(ch->disk->lu, &ch->tx);
+}
+
 static void look(struct timer *t)
 {
 	struct change *ch = container_of(t, struct change, timer);
+	struct disk *d = ch->disk;
 
-	if (store_inflight(ch->disk->store)) {
+	if (store_inflight(d->store)) {
 		timer_arm(world.control, t, LOOK_NS, look);
 		return;
 	}
-	if (store_has_error(ch->disk->store))
-		store_inherit_error(ch->open.store);
-	ch->tx = (struct lu_tx){ .decide = swap_decide, .done = swapped };
-	lu_tx_run(ch->disk->lu, &ch->tx);
+	ch->old_file = d->file;
+	d->file = sim_file_twin(d->file);
+	open_disk(ch, d->lu->home, other_opened);
 }
 
 static void paused(struct lu_tx *tx)
@@ -270,21 +283,14 @@ static bool pause_decide(struct lu_tx *tx)
 	return true;
 }
 
-static void other_opened(struct store_open *o)
-{
-	struct change *ch = container_of(o, struct change, open);
-
-	must(o->store);
-	ch->tx = (struct lu_tx){ .decide = pause_decide, .done = paused };
-	lu_tx_run(ch->disk->lu, &ch->tx);
-}
-
 void world_swap(struct disk *d)
 {
 	struct change *ch = change_new(d, NULL);
 
 	d->changing = true;
-	open_disk(ch, d->lu->home, other_opened);
+	ch->tx = (struct lu_tx){ .decide = pause_decide, .done = paused };
+	sim_enter(world.control);
+	lu_tx_run(d->lu, &ch->tx);
 }
 
 /* ---- up and down ------------------------------------------------------------------------ */

@@ -58,7 +58,7 @@ void world_power_cut(void);
 void world_add(struct disk *d, void (*done)(struct disk *d));
 void world_remove(struct disk *d, void (*done)(struct disk *d));
 void world_resize(struct disk *d, uint64_t bytes, void (*done)(struct disk *d));
-/* Another store over the same file takes the place of the disk's. */
+/* Another store, over a file with the same contents, takes the place of the disk's. */
 void world_swap(struct disk *d);
 
 /* The daemon is within its limits of memory. Cheap; to be called often. */
