@@ -394,13 +394,6 @@ static int check_new_size(const struct file *f, uint64_t size, struct err *e)
 	if (f->readonly)
 		return store_err(e, -EROFS, "%s is open read-only; make the unit writable first",
 				 path);
-	if (size % f->block_size)
-		return store_err(e, -EINVAL,
-				 "the size %" PRIu64
-				 " for %s is not a multiple of the block size %u; use "
-				 "%" PRIu64,
-				 size, path, f->block_size,
-				 (size / f->block_size + 1) * f->block_size);
 	if (size > INT64_MAX)
 		return store_err(e, -EFBIG,
 				 "the size %" PRIu64 " for %s is more than any file can have", size,

@@ -165,15 +165,31 @@ static void renew_lender(struct mapped *d, struct mapped_channel *c)
 
 /* ---- what is in memory ---- */
 
+/*
+ * Pages of the mapping that the file still has. A cut file's cache may go on beyond its end, in the
+ * rest of a large folio: that counts as in memory, and is EFAULT all the same.
+ */
+static uint64_t pages_left(const struct mapped_channel *c, const struct mapping *m)
+{
+	uint64_t all = round_up(m->size, 1ull << c->page_shift) >> c->page_shift;
+	struct stat st;
+
+	if (c->file.fd.blockdev)
+		return all;
+	if (fstat(c->file.fd.fd, &st) || st.st_size < 0)
+		return 0;
+	return (uint64_t)st.st_size >= m->size ? all : (uint64_t)st.st_size >> c->page_shift;
+}
+
 static void look(const struct mapped_channel *c, const struct mapping *m, uint32_t area,
 		 uint32_t now, struct seen *s)
 {
-	uint64_t page = 1ull << c->page_shift, off = (uint64_t)area * AREA_PAGES * page;
-	uint64_t len = min((uint64_t)AREA_PAGES * page, round_up(m->size, page) - off);
+	uint64_t first = (uint64_t)area * AREA_PAGES, left = pages_left(c, m);
 	unsigned char in[AREA_PAGES] = { 0 };
 
 	*s = (struct seen){ .tag = area + 1, .at = now };
-	if (mincore(m->base + off, len, in))
+	if (first >= left || mincore(m->base + (first << c->page_shift),
+				     min(left - first, (uint64_t)AREA_PAGES) << c->page_shift, in))
 		return;
 	for (unsigned i = 0; i < AREA_PAGES; i++)
 		s->pages |= (uint64_t)(in[i] & 1) << i;
