@@ -59,7 +59,7 @@ void connection_turn(struct connection *n)
 		return;
 	if (nbd_aio_is_dead(n->h) || nbd_aio_is_closed(n->h)) {
 		connection_drop(n);
-		recover_begin(n->ch, "the connection to the server was lost");
+		recover_begin(n->ch, NULL);
 		return;
 	}
 	dir = nbd_aio_get_direction(n->h);

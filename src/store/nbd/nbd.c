@@ -109,18 +109,25 @@ static int connect_spares(struct nbd_store *st, struct err *e)
 	return err;
 }
 
-static void nbd_store_close(struct store *s)
+/* True: all went well. */
+static bool take_down(struct nbd_store *st)
 {
-	struct nbd_store *st = store_priv(s);
+	bool well;
 
 	for (unsigned i = 0; i < CONNECTIONS_MAX; i++)
 		nbd_bye(st->spare[i]);
 	if (st->pidfd >= 0)
 		close(st->pidfd);
-	if (st->server && !server_end(st->server, END_MS))
-		store_log_warn(s, "its server did not end well: what was not flushed may be lost");
+	well = !st->server || server_end(st->server, END_MS);
 	config_free(&st->config);
 	pthread_mutex_destroy(&st->lock);
+	return well;
+}
+
+static void nbd_store_close(struct store *s)
+{
+	if (!take_down(store_priv(s)))
+		store_log_warn(s, "its server did not end well: what was not flushed may be lost");
 }
 
 static int nbd_store_open(struct store *s, const struct store_spec *spec, struct err *e)
@@ -139,7 +146,7 @@ static int nbd_store_open(struct store *s, const struct store_spec *spec, struct
 	if (!err)
 		err = connect_spares(st, e);
 	if (err) {
-		nbd_store_close(s);
+		take_down(st);
 		return err;
 	}
 	fill_limits(store_limits_of(s), st);

@@ -208,6 +208,7 @@ void connection_drop(struct connection *n);
 struct connection *connection_choose(struct channel *c);
 
 /* recover.c */
+/* A connection of @c was lost; @why: what else is known, or NULL. */
 void recover_begin(struct channel *c, const char *why);
 /* Make all connections anew, at an hour when all is well. Any thread. */
 void recover_refresh(struct nbd_store *st);

@@ -138,7 +138,8 @@ void recover_begin(struct channel *c, const char *why)
 	if (!first)
 		return;
 	store_away(st->s, "the connection to the server was lost");
-	store_log_warn(st->s, "%s; the unit is not ready until it is there again", why);
+	if (why)
+		store_log_warn(st->s, "%s", why);
 }
 
 void recover_refresh(struct nbd_store *st)
@@ -425,13 +426,12 @@ static void attempt_run(struct store_job *j)
 static void recovered(struct channel *c)
 {
 	struct nbd_store *st = c->st;
-	bool grown, quiet;
+	bool grown;
 
 	pthread_mutex_lock(&st->lock);
 	grown = c->found.size > st->features.size;
 	if (grown)
 		st->features.size = c->found.size;
-	quiet = st->refresh;
 	st->refresh = false;
 	st->phase = PHASE_UP;
 	st->leader = NULL;
@@ -439,8 +439,6 @@ static void recovered(struct channel *c)
 	tell_all(st, NEWS_RESUME);
 	pthread_mutex_unlock(&st->lock);
 	store_away(st->s, NULL);
-	if (!quiet)
-		store_log_info(st->s, "the server is there again");
 	if (grown)
 		store_notify(st->s, STORE_RESIZED);
 }

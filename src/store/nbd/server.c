@@ -388,23 +388,22 @@ bool server_dead(struct server *sv)
 
 void server_said(struct server *sv, char text[TEXT_MAX])
 {
-	const char *at;
+	const char *at, *next;
+	size_t n;
 
+	/* its last message, which may have several lines, without the program's name */
 	pthread_mutex_lock(&sv->lock);
-	/* the last line, without the program's name */
-	size_t n = strlen(sv->said);
-
-	while (n && sv->said[n - 1] == '\n')
+	at = sv->said;
+	while ((next = strstr(at, PROGRAM ": ")))
+		at = next + sizeof(PROGRAM ": ") - 1;
+	n = strlen(at);
+	while (n && at[n - 1] == '\n')
 		n--;
-	at = n ? memrchr(sv->said, '\n', n) : NULL;
-	at = at ? at + 1 : sv->said;
-	n -= (size_t)(at - sv->said);
-	if (n > sizeof(PROGRAM) + 1 && !strncmp(at, PROGRAM ": ", sizeof(PROGRAM) + 1)) {
-		at += sizeof(PROGRAM) + 1;
-		n -= sizeof(PROGRAM) + 1;
-	}
 	snprintf(text, TEXT_MAX, "%.*s", (int)n, at);
 	pthread_mutex_unlock(&sv->lock);
+	for (char *p = text; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
 }
 
 /* Wait until it is dead; false: it is not yet. The lock is held. */
