@@ -101,7 +101,7 @@ static void two(struct rig *g, const char *a, const char *b)
 
 static void want_copied(uint64_t src, uint64_t dst, uint64_t len)
 {
-	memcpy(want + dst, want + src, len);
+	memmove(want + dst, want + src, len);
 	for (uint64_t i = dst; i < dst + len; i++)
 		if ((src + (i - dst)) % 512 == 0)
 			want[i] ^= 0x55; /* what the source has there */
