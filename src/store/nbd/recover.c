@@ -99,7 +99,7 @@ static uint16_t missing(const struct channel *c)
 {
 	unsigned bits = 0;
 
-	for (unsigned i = 0; i < c->st->per_channel; i++)
+	for (unsigned i = 0; i < CONNECTIONS_MAX && i < c->st->per_channel; i++)
 		bits |= (unsigned)(!c->conn[i].h || c->conn[i].dead) << i;
 	return (uint16_t)bits;
 }
