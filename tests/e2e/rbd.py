@@ -103,8 +103,21 @@ def until_ready(s, lun=1):
     wait_until("the LU is ready", ready, BOUND)
 
 
+def points(lab, label, c, *command):
+    """A cmocka program's test points as ours."""
+    env = dict(os.environ, CEPH_CONF=c.conf, STGT_RBD_CONF=c.conf, STGT_TEST_RBD="rbd/suite", STGT_STORES=BUILD,
+               CMOCKA_MESSAGE_OUTPUT="TAP")
+    done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=60)
+    found = re.findall(r"^(not )?ok \d+ - (.*)$", done.stdout, re.M)
+    for bad, name in found:
+        lab.point("%s (%s)" % (name, label), ok=not bad)
+    assert found and done.returncode == 0, done.stdout
+
+
 @test
 def the_store_interface_is_kept(lab):
+    """By what every store must do (the suite), and in what is an image's own."""
     c = ceph.up()
     c.image("api")
     c.image("plain", features="layering")
@@ -114,17 +127,12 @@ def the_store_interface_is_kept(lab):
     c.rbd("snap", "create", "parent@base")
     c.rbd("snap", "protect", "parent@base")
     c.rbd("snap", "create", "api@snap")
+    c.image("suite", size="4M")
     for engine in ("uring", "epoll"):
         c.rbd("clone", "parent@base", "child-" + engine)
-        done = subprocess.run([os.path.join(BUILD, "tests", "e2e", "test_store_rbd"), engine],
-                              env=dict(os.environ, STGT_RBD_CONF=c.conf, STGT_STORES=BUILD,
-                                       CMOCKA_MESSAGE_OUTPUT="TAP"), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=60)
-        for line in done.stdout.splitlines():
-            point = re.match(r"(not )?ok \d+ - (.*)", line)
-            if point:
-                lab.point("%s (%s)" % (point.group(2), engine), ok=not point.group(1))
-        assert done.returncode == 0, done.stdout
+        points(lab, engine, c, os.path.join(BUILD, "tests", "e2e", "test_store_rbd"), engine)
+        points(lab, "suite, " + engine, c, os.path.join(BUILD, "tests", "unit", "store", "test_store_suite"), engine,
+               "rbd")
 
 
 @test
@@ -149,6 +157,23 @@ def what_is_answered_lies_in_the_cluster_and_write_cache_is_off(lab):
     assert not mode[4 + mode[3] + 2] & 4, mode
     d.kill()
     assert c.rbd("export", "stable", "-")[8184 * 512:][:len(data)] == data
+
+
+@test
+def an_image_that_is_set_to_be_cached_has_a_write_cache(lab):
+    c = ceph.up()
+    d = lab.start()
+    c.rbd("config", "image", "set", c.image("cached"), "rbd_cache", "true")
+    export(c, d, "cached")
+    s = d.login()
+    mode = s.command(bytes([0x1A, 0, 8, 0, 192, 0]), 1, read=192).data
+    assert mode[4 + mode[3] + 2] & 4, mode
+    assert "rbd_cache=true" in d.log()
+    s.write(0, b"soon" * 128)
+    assert s.command(bytes([0x35]) + bytes(9), 1).status == 0
+    s.close()
+    d.kill()
+    assert c.rbd("export", "cached", "-")[:512] == b"soon" * 128
 
 
 @test
@@ -271,37 +296,60 @@ def an_osd_that_dies_and_comes_back_is_waited_for(lab):
     other.close()
 
 
-@test
-def a_cluster_that_stalls_for_too_long_is_given_up_and_taken_up_again(lab):
+@cases(("the OSD", "osd.0"), ("the OSD and the monitor", "osd.0", "mon.a"))
+def a_cluster_that_stalls_for_too_long_is_given_up_and_taken_up_again(lab, *frozen):
     c = ceph.up()
     d = lab.start(options=("--reactors", "2"))
-    export(c, d, c.image("stalled", features="layering"), opts="timeout=2")
+    image = c.image("stalled-%d" % len(frozen), features="layering")
+    export(c, d, image, opts="timeout=2")
     d.tgtctl("lun", "create", "1", "--lun", "2", "--type", "mem", "--bsopts", "size=8M")
     s, other = d.login(), d.login()
     other.clear_unit_attention(2)
     s.write(100, b"once" * 128)
-    address = c.watchers("stalled")[0]
-    c.mini("freeze", "osd.0")
+    address = c.watchers(image)[0]
     try:
+        for daemon in frozen:
+            c.mini("freeze", daemon)
         stalled = send_write(s, 100, b"late" * 128)
         wait_until("the write is with the store", lambda: d.tgtctl_json("stat")["luns"][1]["inflight"] == 1)
         other.write(0, b"fine" * 128, 2)
         assert other.read(0, 1, 2) == b"fine" * 128
         assert s.finish(stalled)[0].key_asc[0] == 2, "NOT READY was expected"
-        # nothing that was answered so may land later: the cluster knows not to take it
-        assert address in c.blocklist()
-        assert s.command(TUR, 1).key_asc[0] in (2, 6)
+        if "mon.a" not in frozen:
+            # nothing that was answered so may land later: the cluster knows not to take it
+            assert address in c.blocklist()
+        r = s.finish(send_write(s, 101, b"more" * 128))[0]
+        assert r.status and r.key_asc[0] in (2, 6), r
         assert other.read(0, 1, 2) == b"fine" * 128
     finally:
-        c.mini("thaw", "osd.0")
+        for daemon in frozen:
+            c.mini("thaw", daemon)
     until_ready(s)
     s.write(100, b"next" * 128)
     assert s.read(100, 1) == b"next" * 128
-    assert address not in c.watchers("stalled")
+    assert address not in c.watchers(image)
     assert s.read(100, 1) == b"next" * 128
     s.close()
     other.close()
     assert "timeout=" in d.log(), "no word that the time is shorter than a failover"
+    assert ("may still be carried out" in d.log()) == ("mon.a" in frozen)
+
+
+@test
+def closing_does_not_wait_for_a_cluster_that_does_not_answer(lab):
+    c = ceph.up()
+    d = lab.start()
+    export(c, d, c.image("left"))
+    c.mini("freeze", "osd.0")
+    try:
+        start = time.monotonic()
+        d.tgtctl("lun", "delete", "1", "1")
+        assert time.monotonic() - start < BOUND
+        assert "a thread goes on with it" in d.log()
+        assert len(d.tgtctl_json("lun", "list")[0]["luns"]) == 1
+    finally:
+        c.mini("thaw", "osd.0")
+    wait_until("the thread has closed it", lambda: not c.watchers("left"), BOUND)
 
 
 @test

@@ -13,7 +13,7 @@
 #define CONNECT_SECONDS 30
 /* Covers a cluster that has kept Ceph's defaults, and the 30 s after which a dead owner's lock is taken over. */
 #define OP_SECONDS 60
-#define CLOSE_SECONDS 10
+#define CLOSE_SECONDS 5
 #define OPEN_OPS 3 /* operations that opening may wait for, one after the other */
 #define NAMES_MAX 512 /* of which one is suggested */
 
@@ -99,6 +99,9 @@ void rbd_handle_tell(struct rbd_handle *h, struct store *s)
 {
 	pthread_mutex_lock(&h->lock);
 	h->store = s;
+	if (s && h->missed)
+		store_notify(s, STORE_RESIZED);
+	h->missed = false;
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -110,6 +113,8 @@ static void header_changed(void *arg)
 	pthread_mutex_lock(&h->lock);
 	if (h->store)
 		store_notify(h->store, STORE_RESIZED);
+	else
+		h->missed = true;
 	pthread_mutex_unlock(&h->lock);
 }
 
@@ -306,6 +311,9 @@ static int connect_to(struct rbd_handle *h)
 {
 	int err = rados_connect(h->cluster);
 
+	/* the monitor that we have may be behind with an entry of the blocklist, see rbd_handle_fence() */
+	if (!err)
+		err = rados_wait_for_latest_osdmap(h->cluster);
 	if (err == -ETIMEDOUT)
 		return REFUSE(h, err,
 			      "no monitor of the Ceph cluster answered within %u s: see that they "
@@ -419,6 +427,28 @@ static void look_for_others(struct rbd_handle *h)
 	rados_buffer_free(own);
 }
 
+/* What is set for an image or its pool counts more than what we say of it. */
+static bool cache_is_on(struct rbd_handle *h)
+{
+	static rbd_config_option_t none[1];
+	rbd_config_option_t *list = none;
+	int n = 0, err = rbd_config_image_list(h->image, list, &n);
+	bool on = false;
+
+	if (err == -ERANGE && n > 0) {
+		list = calloc((size_t)n, sizeof(*list));
+		err = list ? rbd_config_image_list(h->image, list, &n) : -ENOMEM;
+	}
+	for (int i = 0; !err && i < n; i++)
+		if (!strcmp(list[i].name, "rbd_cache"))
+			on = strcmp(list[i].value, "false") && strcmp(list[i].value, "0");
+	if (!err)
+		rbd_config_image_list_cleanup(list, n);
+	if (list != none)
+		free(list);
+	return err ? true : on;
+}
+
 static int look_at(struct rbd_handle *h)
 {
 	uint64_t unit = 0;
@@ -432,6 +462,7 @@ static int look_at(struct rbd_handle *h)
 		return REFUSE(h, err, "cannot ask image '%.100s' for its size: %s", h->name.image,
 			      strerror(-err));
 	h->stripe_unit = unit > UINT32_MAX ? 0 : (uint32_t)unit;
+	h->cached = cache_is_on(h);
 	look_for_others(h);
 	return 0;
 }

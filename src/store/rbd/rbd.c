@@ -34,6 +34,7 @@
 
 struct rbd_store {
 	struct rbd_handle *h; /* first: extents.c */
+	struct rbd_channel *channel; /* the only one */
 };
 
 /* For a COMPARE_WRITE whose sectors lie in pieces. */
@@ -51,6 +52,13 @@ struct rbd_channel {
 	struct store_io *late;
 	struct store_job fence;
 	bool fencing, fenced, closing;
+	/*
+	 * That the handle is lost is told when it has nothing left to do: those who close it would
+	 * have to wait, and commands with them.
+	 */
+	unsigned flight; /* requests with librbd, and late ones */
+	struct store_call lost;
+	bool tell;
 };
 
 /* In store_io.room. */
@@ -81,15 +89,32 @@ static bool changes(enum store_verb verb)
 
 /* ---- errors ---- */
 
+static void tell_if_idle(struct rbd_channel *c)
+{
+	if (!c->tell || c->flight)
+		return;
+	c->tell = false;
+	store_notify(channel_store(c->ch), STORE_LOST);
+}
+
+static void lost_here(struct store_call *call)
+{
+	struct rbd_channel *c =
+		(struct rbd_channel *)(void *)((char *)call - offsetof(struct rbd_channel, lost));
+
+	c->tell = true;
+	tell_if_idle(c);
+}
+
+/* On any thread, while a request or a look at the size is under way: so the channel is there. */
 static void lost(struct store *s, const char *why)
 {
-	struct rbd_handle *h = handle_of(s);
+	struct rbd_store *r = store_priv(s);
 
-	if (atomic_exchange(&h->lost, true))
+	if (atomic_exchange(&r->h->lost, true))
 		return;
 	store_away(s, why);
-	store_log_warn(s, "%s", why);
-	store_notify(s, STORE_LOST);
+	store_call_post(r->channel->ch, &r->channel->lost);
 }
 
 int rbd_failed(struct store *s, int ret, enum store_verb verb)
@@ -205,8 +230,7 @@ static void set_limits(struct store_limits *l, const struct rbd_handle *h, uint3
 					 : (uint32_t)h->discard_granularity;
 	l->readonly = h->readonly;
 	l->affinity = STORE_AFFINITY_HOME;
-	l->fua = true;
-	l->write_through = true;
+	l->fua = l->write_through = !h->cached;
 	for (enum store_verb v = 0; v < STORE_COPY; v++)
 		l->cap[v] = STORE_CAP_NATIVE;
 	/* the order that extents come in holds for whole objects only */
@@ -220,6 +244,11 @@ static void set_limits(struct store_limits *l, const struct rbd_handle *h, uint3
 
 static void say_what_is_odd(struct store *s, const struct rbd_handle *h)
 {
+	if (h->cached)
+		store_log_warn(s,
+			       "the image or its pool is set to rbd_cache=true, so the unit has a "
+			       "volatile write cache: rbd config image rm %s rbd_cache",
+			       h->name.image);
 	if (h->op_timeout < h->failover)
 		store_log_warn(s,
 			       "requests are given up after %u s, but this cluster may take "
@@ -257,11 +286,7 @@ static int rbd_store_open(struct store *s, const struct store_spec *spec, struct
 static void rbd_store_close(struct store *s)
 {
 	struct rbd_handle *h = handle_of(s);
-	bool unsettled = atomic_load(&h->unsettled) && !atomic_load(&h->fenced);
 
-	if (unsettled)
-		store_log_warn(s, "the cluster could not be asked to shut this client out: a write "
-				  "that was answered as failed may still be carried out");
 	if (!rbd_handle_close(h))
 		store_log_warn(s, "closing the image takes long: a thread goes on with it, and the "
 				  "cluster may see this client until then");
@@ -301,13 +326,20 @@ static void bounce_free(struct rbd_channel *c, struct part *p)
 	p->bounce = NULL;
 }
 
+static void finish(struct rbd_channel *c, struct store_io *io, int err, uint64_t where)
+{
+	c->flight--;
+	store_done(io, err, where);
+	tell_if_idle(c);
+}
+
 static void late_end(struct rbd_channel *c)
 {
 	struct store_io *io;
 
 	while ((io = c->late)) {
 		c->late = part_of(io)->next;
-		store_done(io, -ENOTCONN, io->offset);
+		finish(c, io, -ENOTCONN, io->offset);
 	}
 }
 
@@ -321,8 +353,9 @@ static void fence_run(struct store_job *j)
 	if (err)
 		store_log_warn(s,
 			       "the cluster did not shut this client out (%s): a write that is "
-			       "answered as failed now may still be carried out later; see that "
-			       "this user has the capability mon 'profile rbd'",
+			       "answered as failed now may still be carried out later, unless it "
+			       "does so when it is asked again, at closing; see that this user "
+			       "has the capability mon 'profile rbd'",
 			       strerror(-err));
 }
 
@@ -361,11 +394,11 @@ static void ended(struct rbd_channel *c, struct store_io *io, ssize_t ret)
 	if (io->verb == STORE_COMPARE_WRITE)
 		bounce_free(c, p);
 	if (ret == (ssize_t)io->length || (ret >= 0 && io->verb != STORE_READ)) {
-		store_done(io, 0, 0);
+		finish(c, io, 0, 0);
 		return;
 	}
 	if (ret >= 0) { /* the image ends here: somebody made it smaller */
-		store_done(io, -EIO, io->offset + (uint64_t)ret);
+		finish(c, io, -EIO, io->offset + (uint64_t)ret);
 		return;
 	}
 	err = rbd_failed(channel_store(c->ch), (int)ret, io->verb);
@@ -379,7 +412,7 @@ static void ended(struct rbd_channel *c, struct store_io *io, ssize_t ret)
 	 */
 	if (err == -EILSEQ)
 		where = io->offset + p->mismatch % SECTOR;
-	store_done(io, err, where);
+	finish(c, io, err, where);
 }
 
 static void completions(struct rbd_channel *c, rbd_image_t image)
@@ -547,6 +580,11 @@ static void rbd_submit(struct store_channel *ch, struct store_io *io)
 		store_offload(ch, io, rbd_extents);
 		return;
 	}
+	/* without a cache what has ended is stable, and librbd would fetch the exclusive lock to say so */
+	if (io->verb == STORE_FLUSH && !h->cached) {
+		store_done(io, 0, 0);
+		return;
+	}
 	*part_of(io) = (struct part){ 0 };
 	err = rbd_aio_create_completion(io, io->verb == STORE_COMPARE_WRITE ? compared_there : NULL,
 					&done);
@@ -554,6 +592,7 @@ static void rbd_submit(struct store_channel *ch, struct store_io *io)
 		store_done(io, -ENOMEM, io->offset);
 		return;
 	}
+	c->flight++;
 	err = begin(c, h->image, io, done);
 	if (!err)
 		return;
@@ -561,7 +600,7 @@ static void rbd_submit(struct store_channel *ch, struct store_io *io)
 	bounce_free(c, part_of(io));
 	if (err != -EOPNOTSUPP && err != -EAGAIN)
 		err = rbd_failed(channel_store(ch), err, io->verb);
-	store_done(io, err, io->offset);
+	finish(c, io, err, io->offset);
 }
 
 /* ---- channels ---- */
@@ -572,7 +611,9 @@ static int rbd_channel_open(struct store_channel *ch)
 	struct store *s = channel_store(ch);
 
 	c->ch = ch;
+	((struct rbd_store *)store_priv(s))->channel = c;
 	c->poll.ready = poll_ready;
+	c->lost.fn = lost_here;
 	for (unsigned i = 0; i < BOUNCES; i++) {
 		c->bounce[i].next = c->bounces;
 		c->bounces = &c->bounce[i];

@@ -56,6 +56,7 @@ struct rbd_handle {
 	unsigned failover; /* seconds that the cluster may take to replace an OSD that died */
 	uint64_t size, features, discard_granularity;
 	uint32_t stripe_unit;
+	bool cached; /* librbd's cache is on, against our will */
 	char others[WHY_ROOM]; /* who else has the image open for writing; "": nobody */
 	char why[WHY_ROOM]; /* if opening failed */
 
@@ -68,6 +69,7 @@ struct rbd_handle {
 	pthread_cond_t changed; /* on CLOCK_MONOTONIC */
 	bool done, left; /* the thread has ended; nobody waits for it any more */
 	struct store *store; /* to be told of changes; NULL: nobody */
+	bool missed; /* a change that nobody was told of */
 	int err;
 	int (*run)(struct rbd_handle *h);
 };
