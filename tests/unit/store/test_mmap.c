@@ -64,6 +64,18 @@ static unsigned mappings(void)
 	return n;
 }
 
+/* Until there are @n only, and whoever took the others away has said so. */
+static void wait_for_mappings(struct rig *g, unsigned n)
+{
+	struct offload_stats st;
+
+	do {
+		reactor_turn(g->r, NSEC_PER_MSEC);
+		offload_get_stats(OFFLOAD_SLOW, &st);
+	} while (mappings() != n || st.busy || st.queued);
+	reactor_turn(g->r, 0);
+}
+
 /* What the kernel says who is told to send @len bytes of @p. */
 static ssize_t send_it(const void *p, size_t len)
 {
@@ -188,8 +200,7 @@ static void what_is_lent_outlives_the_store(void **state)
 	buf_put(q.io.lent);
 	assert_int_equal(send_it(q.io.lent_data, 4096), 4096);
 	buf_put(q.io.lent);
-	while (mappings())
-		reactor_turn(g->r, NSEC_PER_MSEC);
+	wait_for_mappings(g, 0);
 }
 
 static void nothing_is_left_of_a_store_that_is_closed(void **state)
@@ -242,8 +253,7 @@ static void what_a_file_grew_by_is_lent_too(void **state)
 	assert_memory_equal(back, more, KIB(64));
 	assert_int_equal(mappings(), 2);
 	buf_put(old);
-	while (mappings() > 1)
-		reactor_turn(g->r, NSEC_PER_MSEC);
+	wait_for_mappings(g, 1);
 	free(back);
 	free(more);
 }

@@ -1,0 +1,72 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Reads that are sent out of a file's mapping, and a file that is cut meanwhile."""
+
+import os
+
+from rig import cases, disk, main, pattern, pdu, read16, test
+
+MEDIUM_ERROR = (3, 0x11, 0)
+MIB = 1 << 20
+
+
+def place(result):
+    """The LBA in INFORMATION (fixed format sense data)."""
+    assert result.sense[0] == 0xF0, result.sense.hex()
+    return int.from_bytes(result.sense[3:7], "big")
+
+
+def mapped(lab):
+    """A daemon with a file of 8 MiB of a pattern, LUN 1 by the store mmap; the daemon and the path."""
+    path = lab.image("8M")
+    with open(path, "r+b") as f:
+        f.write(pattern(8 * MIB))
+    d = lab.start(options=("--reactors", "1"))
+    t = ["--lld", "iscsi", "--tid", "1"]
+    d.tgtadm("--op", "new", "--mode", "target", "-T", d.name, *t)
+    d.tgtadm("--op", "new", "--mode", "logicalunit", "--lun", "1", "-E", "mmap", "-b", path, *t)
+    d.tgtadm("--op", "bind", "--mode", "target", "-I", "ALL", *t)
+    return d, path
+
+
+@cases(("without digests", {}), ("with digests", {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}))
+def what_is_read_is_what_the_file_has(lab, keys):
+    d, _ = mapped(lab)
+    want = pattern(8 * MIB)
+    with d.login(keys=keys) as s:
+        for round_ in range(2):
+            for lba, blocks in ((0, 1), (7, 8), (100, 2048), (16383, 1), (0, 16384)):
+                assert s.read(lba, blocks) == want[lba * 512:(lba + blocks) * 512], (round_, lba, blocks)
+        s.write(9, b"\x5a" * 1024)
+        assert s.read(8, 4) == want[8 * 512:9 * 512] + b"\x5a" * 1024 + want[11 * 512:12 * 512]
+
+
+@test
+def a_file_that_is_cut_is_a_medium_error_with_its_place(lab):
+    d, path = mapped(lab)
+    with d.login() as s:
+        os.truncate(path, 3 * MIB)
+        r = s.command(read16(3 * 2048 - 8, 16), 1, read=8192)
+        assert r.key_asc == MEDIUM_ERROR, r
+        assert place(r) == 3 * 2048, r
+        assert s.read(0, 8) == pattern(4096)
+
+
+@test
+def a_file_that_is_cut_after_it_was_looked_at_costs_a_connection_at_most(lab):
+    d, path = mapped(lab)
+    s = d.login()
+    assert s.read(6 * 2048, 2048) == pattern(8 * MIB)[6 * MIB:7 * MIB]
+    os.truncate(path, 3 * MIB)
+    try:
+        r = s.command(read16(6 * 2048, 16), 1, read=8192)
+    except (pdu.Closed, OSError):
+        s = d.login()
+        r = s.command(read16(6 * 2048, 16), 1, read=8192)
+        assert "data that it was promised is gone" in d.log()
+    assert r.key_asc == MEDIUM_ERROR, r
+    assert place(r) == 6 * 2048, r
+    s.close()
+
+
+main()
