@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Life. Opening: what a layer stands on, the store on an offload thread, then a
- * channel on each reactor by message. Closing: every channel drains, then every
- * channel closes (the home's after the last request that another brought),
- * then the store closes on an offload thread, then what is below. Whoever asked
- * owns the move and counts the answers, which all come to its own reactor.
+ * A store as an object, and its end: every channel drains, then every channel
+ * closes (the home's after the last request that another brought), then the store
+ * closes on an offload thread, then what is below. Whoever asked owns the move
+ * and counts the answers, which all come to its own reactor.
  */
 #include "store/store.h"
 
@@ -14,11 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/core.h"
-#include "store/registry.h"
-
-#define BLOCK_MIN 512
-#define BLOCK_MAX 65536
+#include "store/life.h"
 
 const char *store_state(const struct store *s)
 {
@@ -31,14 +26,12 @@ const char *store_state(const struct store *s)
 	return name[atomic_load_explicit(&s->state, memory_order_relaxed)];
 }
 
-static void set_state(struct store *s, enum store_state state)
+void store_set_state(struct store *s, enum store_state state)
 {
 	atomic_store_explicit(&s->state, (int)state, memory_order_release);
 }
 
 /* ---- memory ---- */
-
-static void news_begin(struct store *s);
 
 static void *zalloc(size_t size)
 {
@@ -57,7 +50,7 @@ static void channel_free(struct store_channel *ch)
 	free(ch);
 }
 
-static void store_free(struct store *s)
+void store_free(struct store *s)
 {
 	if (!s)
 		return;
@@ -104,7 +97,7 @@ static bool channels_new(struct store *s, const struct store_open *o)
 	return true;
 }
 
-static bool copy_string(char **to, const char *from)
+bool store_copy_string(char **to, const char *from)
 {
 	*to = from ? strdup(from) : NULL;
 	return *to || !from;
@@ -120,7 +113,7 @@ static void stand_on(struct store *s, struct store *below)
 	atomic_store(&below->above, s);
 }
 
-static struct store *store_new(const struct store_ops *ops, const struct store_open *o)
+struct store *store_new(const struct store_ops *ops, const struct store_open *o)
 {
 	struct store *s = zalloc(sizeof(*s));
 	const struct store_spec *spec = &o->part;
@@ -133,9 +126,9 @@ static struct store *store_new(const struct store_ops *ops, const struct store_o
 	s->news.arg = o->news_arg;
 	stand_on(s, o->below);
 	s->priv = zalloc(ops->store_size);
-	if (!s->priv || !channels_new(s, o) || !copy_string(&s->type, ops->name) ||
-	    !copy_string(&s->path, spec->path) || !copy_string(&s->opts, spec->opts) ||
-	    !copy_string(&s->oflags, spec->oflags)) {
+	if (!s->priv || !channels_new(s, o) || !store_copy_string(&s->type, ops->name) ||
+	    !store_copy_string(&s->path, spec->path) || !store_copy_string(&s->opts, spec->opts) ||
+	    !store_copy_string(&s->oflags, spec->oflags)) {
 		store_free(s);
 		return NULL;
 	}
@@ -144,7 +137,7 @@ static struct store *store_new(const struct store_ops *ops, const struct store_o
 
 /* ---- every channel ---- */
 
-static void for_channels(struct store *s, void (*fn)(struct msg *m))
+void store_for_channels(struct store *s, void (*fn)(struct msg *m))
 {
 	/* counted first: a channel of this very reactor cannot answer in between, others can */
 	s->move.waiting = 0;
@@ -155,12 +148,12 @@ static void for_channels(struct store *s, void (*fn)(struct msg *m))
 			reactor_post(s->ch[i]->reactor, &s->ch[i]->msg, fn);
 }
 
-static void answer(struct store_channel *ch, void (*fn)(struct msg *m))
+void channel_answer(struct store_channel *ch, void (*fn)(struct msg *m))
 {
 	reactor_post(ch->store->move.self, &ch->msg, fn);
 }
 
-static struct store *answered(struct msg *m, bool *last)
+struct store *channel_answered(struct msg *m, bool *last)
 {
 	struct store *s = container_of(m, struct store_channel, msg)->store;
 
@@ -177,8 +170,6 @@ static void close_run(struct offload *j)
 	s->ops->close(s);
 }
 
-static void open_failed(struct store *s);
-
 static void below_closed(void *arg)
 {
 	struct store *s = arg;
@@ -194,10 +185,10 @@ static void close_done(struct offload *j)
 	struct store *s = container_of(j, struct store, move.job);
 
 	if (s->move.open) {
-		open_failed(s);
+		store_open_failed(s);
 		return;
 	}
-	set_state(s, STORE_CLOSED);
+	store_set_state(s, STORE_CLOSED);
 	if (s->below)
 		store_close(s->move.self, s->below, below_closed, s);
 	else
@@ -207,7 +198,7 @@ static void close_done(struct offload *j)
 static void channel_closed(struct msg *m)
 {
 	bool last;
-	struct store *s = answered(m, &last);
+	struct store *s = channel_answered(m, &last);
 
 	if (!last)
 		return;
@@ -220,7 +211,7 @@ void channel_check_closed(struct store_channel *ch)
 	if (!ch->closing || ch->users)
 		return;
 	ch->closing = false;
-	answer(ch, channel_closed);
+	channel_answer(ch, channel_closed);
 }
 
 static void channel_close(struct msg *m)
@@ -235,20 +226,20 @@ static void channel_close(struct msg *m)
 	channel_check_closed(ch);
 }
 
-static void close_channels(struct store *s)
+void store_close_channels(struct store *s)
 {
-	for_channels(s, channel_close);
+	store_for_channels(s, channel_close);
 }
 
 static void channel_drained(struct msg *m)
 {
 	bool last;
-	struct store *s = answered(m, &last);
+	struct store *s = channel_answered(m, &last);
 
 	if (!last)
 		return;
-	set_state(s, STORE_CLOSING);
-	close_channels(s);
+	store_set_state(s, STORE_CLOSING);
+	store_close_channels(s);
 }
 
 void channel_check_drained(struct store_channel *ch)
@@ -258,7 +249,7 @@ void channel_check_drained(struct store_channel *ch)
 	if (atomic_load_explicit(&ch->inflight, memory_order_relaxed))
 		return;
 	ch->draining = false;
-	answer(ch, channel_drained);
+	channel_answer(ch, channel_drained);
 }
 
 static void channel_drain(struct msg *m)
@@ -272,457 +263,6 @@ static void channel_drain(struct msg *m)
 void store_close(struct reactor *self, struct store *s, void (*done)(void *arg), void *arg)
 {
 	s->move = (struct store_move){ .self = self, .closed = done, .arg = arg };
-	set_state(s, STORE_DRAINING);
-	for_channels(s, channel_drain);
-}
-
-/* ---- opening ---- */
-
-/* On the asking reactor. The caller may free @o in done. */
-static void open_answer(struct store_open *o, struct store *s)
-{
-	for (unsigned i = 0; i < array_size(o->own); i++)
-		free(o->own[i]);
-	o->store = s;
-	if (s) {
-		o->err.code = 0;
-		news_begin(s);
-	}
-	o->done(o);
-}
-
-static void failed_below_closed(void *arg)
-{
-	open_answer(arg, NULL);
-}
-
-/* @o's error is set. What was opened for it is closed. */
-static void open_give_up(struct store_open *o)
-{
-	struct store *below = o->below;
-
-	o->below = NULL;
-	if (below)
-		store_close(o->self, below, failed_below_closed, o);
-	else
-		open_answer(o, NULL);
-}
-
-static void open_failed(struct store *s)
-{
-	struct store_open *o = s->move.open;
-
-	set_state(s, STORE_FAILED);
-	if (s->below)
-		atomic_store(&s->below->above, NULL);
-	store_free(s);
-	open_give_up(o);
-}
-
-static void channel_opened(struct msg *m)
-{
-	bool last;
-	struct store_channel *ch = container_of(m, struct store_channel, msg);
-	struct store *s = answered(m, &last);
-	struct store_open *o = s->move.open;
-
-	if (ch->err && !s->move.err) {
-		s->move.err = ch->err;
-		err_set(&o->err, ch->err, "store %s%s%s cannot start on reactor %s: %s",
-			store_type(s), *store_path(s) ? " " : "", store_path(s),
-			reactor_name(ch->reactor), strerror(-ch->err));
-	}
-	if (!last)
-		return;
-	if (s->move.err) {
-		close_channels(s);
-		return;
-	}
-	s->move.open = NULL;
-	set_state(s, STORE_OPEN);
-	open_answer(o, s);
-}
-
-static void channel_open(struct msg *m)
-{
-	struct store_channel *ch = container_of(m, struct store_channel, msg);
-	struct store *s = ch->store;
-
-	if (ch->serves && s->ops->channel_open)
-		ch->err = s->ops->channel_open(ch);
-	ch->opened = ch->serves && !ch->err;
-	answer(ch, channel_opened);
-}
-
-static int check_bytes(const struct store *s, struct err *e)
-{
-	uint64_t size = s->limits.size, block = s->block_size;
-
-	if (s->limits.cap[STORE_RAW] == STORE_CAP_NATIVE)
-		return 0; /* what it has is the device's affair */
-	if (!size)
-		return err_set(e, -EINVAL, "store %s has no bytes: give it a size", store_type(s));
-	if (size % block)
-		return err_set(e, -EINVAL,
-			       "store %s has %" PRIu64
-			       " bytes, which is not a multiple of the block "
-			       "size %" PRIu64 ": give it %" PRIu64 " or use another block size",
-			       store_type(s), size, block, (size / block + 1) * block);
-	return 0;
-}
-
-/* What the store said of itself must make sense, whoever wrote it. */
-static int check_limits(struct store *s, const struct store_spec *spec, struct err *e)
-{
-	struct store_limits *l = &s->limits;
-	uint32_t unit;
-	int err;
-
-	if (!l->block)
-		l->block = 1;
-	if (!l->physical)
-		l->physical = spec->block_size;
-	if (!l->mem_align)
-		l->mem_align = 1;
-	l->readonly |= spec->readonly;
-	err = check_bytes(s, e);
-	if (err)
-		return err;
-	/* transfers of one block must be possible, in memory that is cut as the store asks */
-	unit = max(l->block, l->mem_align);
-	if (!is_pow2(l->block) || !is_pow2(l->mem_align) || unit > spec->block_size ||
-	    (l->max_io && l->max_io < l->block))
-		return err_set(e, -EINVAL,
-			       "store %s cannot serve blocks of %u bytes: it works in "
-			       "units of %u; use a block size of %u",
-			       store_type(s), spec->block_size, unit, unit);
-	return 0;
-}
-
-static void open_run(struct offload *j)
-{
-	struct store *s = container_of(j, struct store, move.job);
-	struct store_open *o = s->move.open;
-	struct store_spec spec = { s->type,   s->path,	     s->opts,
-				   s->oflags, s->block_size, o->part.readonly };
-	char what[80];
-
-	snprintf(what, sizeof(what), "store %s", s->type);
-	s->move.err = options_parse(&s->options, s->opts, s->ops->options, what, &o->err);
-	if (s->move.err)
-		return;
-	s->move.err = s->ops->open(s, &spec, &o->err);
-	options_free(&s->options);
-	if (s->move.err)
-		return;
-	s->move.err = check_limits(s, &spec, &o->err);
-	if (s->move.err)
-		s->ops->close(s);
-}
-
-/* Which channels serve. */
-static void place(struct store *s, const struct reactor *home)
-{
-	bool one = s->limits.affinity == STORE_AFFINITY_HOME;
-
-	for (unsigned i = 0; i < array_size(s->ch); i++) {
-		if (!s->ch[i])
-			continue;
-		s->ch[i]->serves = !one || s->ch[i]->reactor == home;
-		if (one && s->ch[i]->serves)
-			s->home = s->ch[i];
-	}
-}
-
-static void open_done(struct offload *j)
-{
-	struct store *s = container_of(j, struct store, move.job);
-	struct store_open *o = s->move.open;
-
-	atomic_store(&s->size, s->limits.size);
-	if (s->move.err) {
-		open_failed(s);
-		return;
-	}
-	place(s, o->home);
-	for_channels(s, channel_open);
-}
-
-/* @o->part is ready, and what it stands on is open. */
-static void open_start(struct store_open *o)
-{
-	struct store *s = store_new(o->found, o);
-
-	if (!s) {
-		err_set(&o->err, -ENOMEM, "no memory to open store %s", o->found->name);
-		open_give_up(o);
-		return;
-	}
-	s->move.self = o->self;
-	s->move.open = o;
-	s->move.job = (struct offload){ .run = open_run, .done = open_done };
-	set_state(s, STORE_OPENING);
-	offload_submit(o->self, &s->move.job, OFFLOAD_SLOW);
-}
-
-static void below_opened(struct store_open *under)
-{
-	struct store_open *o = under->above;
-
-	o->below = under->store;
-	if (!o->below)
-		o->err = under->err;
-	free(under);
-	if (!o->below)
-		open_give_up(o);
-	else
-		open_start(o);
-}
-
-/* Open what the layer @o stands on. */
-static void open_below(struct store_open *o)
-{
-	struct store_open *under = calloc(1, sizeof(*under));
-
-	if (!under) {
-		err_set(&o->err, -ENOMEM, "no memory to open store %s", o->found->name);
-		open_give_up(o);
-		return;
-	}
-	under->spec = o->spec;
-	under->spec.type = o->rest;
-	under->reactors = o->reactors;
-	under->nreactors = o->nreactors;
-	under->home = o->home;
-	under->above = o;
-	under->depth = o->depth + 1;
-	under->done = below_opened;
-	store_open(o->self, under);
-}
-
-static bool home_is_there(const struct store_open *o)
-{
-	for (unsigned i = 0; i < o->nreactors; i++)
-		if (o->reactors[i] == o->home)
-			return true;
-	return false;
-}
-
-static int check_spec(const struct store_ops *ops, const struct store_open *o, struct err *e)
-{
-	const struct store_spec *p = &o->part;
-	uint32_t b = p->block_size;
-
-	if (b && (b < BLOCK_MIN || b > BLOCK_MAX || !is_pow2(b)))
-		return err_set(e, -EINVAL,
-			       "block size %u is not possible: use 512, 4096 or another "
-			       "power of two from %u to %u",
-			       b, BLOCK_MIN, BLOCK_MAX);
-	if (ops->needs_path && (!p->path || !*p->path))
-		return err_set(e, -EINVAL,
-			       "store type %s needs a path: name the file or block "
-			       "device that holds the data",
-			       ops->name);
-	if (!home_is_there(o))
-		return err_set(e, -EINVAL, "store type %s needs a reactor to run on", ops->name);
-	return 0;
-}
-
-static int check_place(const struct store_ops *ops, const struct store_open *o, struct err *e)
-{
-	if (ops->layer && !o->rest)
-		return err_set(e, -EINVAL,
-			       "%s is a layer, which stands on a store: write %s+file, for example",
-			       ops->name, ops->name);
-	if (!ops->layer && o->rest)
-		return err_set(
-			e, -EINVAL,
-			"%s is a store, not a layer: it must be the last word of '%.100s+%.100s'",
-			ops->name, ops->name, o->rest);
-	if (o->depth > STORE_LAYERS_MAX)
-		return err_set(e, -E2BIG, "at most %d layers can stand on a store",
-			       STORE_LAYERS_MAX);
-	return 0;
-}
-
-/* The type is known by now, or cannot be. */
-static void open_found(struct store_open *o)
-{
-	const struct store_ops *ops = o->found;
-
-	if (!ops || check_place(ops, o, &o->err) || check_spec(ops, o, &o->err))
-		open_give_up(o);
-	else if (ops->layer)
-		open_below(o);
-	else
-		open_start(o);
-}
-
-static void load_run(struct offload *j)
-{
-	struct store_open *o = container_of(j, struct store_open, job);
-
-	o->found = store_load(o->part.type, &o->err);
-}
-
-static void load_done(struct offload *j)
-{
-	open_found(container_of(j, struct store_open, job));
-}
-
-/* Done never runs in the call of store_open(), so it goes on by message. */
-static void open_posted(struct msg *m)
-{
-	struct store_open *o = container_of(m, struct store_open, msg);
-
-	if (o->err.code || o->found) {
-		open_found(o);
-		return;
-	}
-	o->job = (struct offload){ .run = load_run, .done = load_done };
-	offload_submit(o->self, &o->job, OFFLOAD_SLOW);
-}
-
-static int copy_spec(struct store_open *o, struct err *e)
-{
-	const char **from[] = { &o->spec.type, &o->spec.path, &o->spec.opts, &o->spec.oflags };
-
-	for (unsigned i = 0; i < array_size(o->own); i++) {
-		if (!copy_string(&o->own[i], *from[i]))
-			return err_set(e, -ENOMEM, "no memory to open a store");
-		*from[i] = o->own[i];
-	}
-	return 0;
-}
-
-/* Take the first word off the type, a copy: "name:options+rest". */
-static int split(struct store_open *o, struct err *e)
-{
-	char *type = o->own[0], *opts;
-
-	if (!type || !*type)
-		return err_set(e, -EINVAL, "no store type is given: use file, mem or null");
-	o->rest = strchr(type, '+');
-	if (o->rest)
-		*o->rest++ = 0;
-	opts = strchr(type, ':');
-	if (opts)
-		*opts++ = 0;
-	o->part.type = type;
-	if (opts && !o->rest && o->spec.opts && *o->spec.opts)
-		return err_set(e, -EINVAL,
-			       "the options of store %.40s are given twice: '%.80s' and '%.80s'",
-			       type, opts, o->spec.opts);
-	if (o->rest || opts)
-		o->part.opts = opts;
-	if (o->rest)
-		o->part.oflags = NULL;
-	return 0;
-}
-
-void store_open(struct reactor *self, struct store_open *o)
-{
-	o->self = self;
-	o->store = o->below = NULL;
-	memset(o->own, 0, sizeof(o->own));
-	o->rest = NULL;
-	o->err.code = 0;
-	o->err.text[0] = 0;
-	o->found = o->ops;
-	if (!copy_spec(o, &o->err)) {
-		o->part = o->spec;
-		if (!o->ops && !split(o, &o->err))
-			o->found = store_find(o->own[0]);
-	}
-	reactor_post(self, &o->msg, open_posted);
-}
-
-/* ---- what happens to it while it is open ---- */
-
-static void news_arrived(struct msg *m)
-{
-	struct store *s = container_of(m, struct store, news.msg);
-	unsigned events;
-
-	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
-		return; /* news_begin() looks again */
-	events = atomic_exchange(&s->news.events, 0);
-	if (events)
-		s->news.tell(s->news.arg, events);
-}
-
-static void news_post(struct store *s)
-{
-	reactor_post(s->news.self, &s->news.msg, news_arrived);
-}
-
-void store_notify(struct store *s, enum store_event event)
-{
-	struct store *above;
-
-	while ((above = atomic_load(&s->above)))
-		s = above;
-	if (!atomic_fetch_or(&s->news.events, (unsigned)event) && atomic_load(&s->news.begun))
-		news_post(s);
-}
-
-static void news_begin(struct store *s)
-{
-	if (!s->news.tell) {
-		/* a layer may stand on it soon, and asks then */
-		return;
-	}
-	s->news.self = s->move.self;
-	for (struct store *b = s->below; b; b = b->below)
-		atomic_fetch_or(&s->news.events, atomic_exchange(&b->news.events, 0));
-	atomic_store(&s->news.begun, true);
-	if (atomic_load(&s->news.events))
-		news_post(s);
-}
-
-/* ---- size ---- */
-
-static int ask_size(struct store *s, uint64_t *size, struct err *e)
-{
-	if (*size && *size % s->block_size)
-		return err_set(e, -EINVAL,
-			       "%" PRIu64 " bytes are not a multiple of the block size %u", *size,
-			       s->block_size);
-	for (; s; s = s->below)
-		if (s->ops->size)
-			return s->ops->size(s, size, e);
-	return err_set(e, -EOPNOTSUPP, "the size of this store is what it was opened with");
-}
-
-static void resize_run(struct offload *j)
-{
-	struct store_resize *r = container_of(j, struct store_resize, job);
-	struct store *s = r->store;
-	uint64_t size = r->size;
-
-	r->err.code = 0;
-	if (ask_size(s, &size, &r->err))
-		return;
-	size = round_down(size, (uint64_t)s->block_size);
-	if (!size)
-		err_set(&r->err, -EINVAL, "store %s %s has not a single block", store_type(s),
-			store_path(s));
-	else
-		r->size = size;
-}
-
-static void resize_done(struct offload *j)
-{
-	struct store_resize *r = container_of(j, struct store_resize, job);
-
-	for (struct store *s = r->store; s && !r->err.code; s = s->below)
-		atomic_store(&s->size, r->size);
-	r->done(r);
-}
-
-void store_resize(struct reactor *self, struct store *s, struct store_resize *r)
-{
-	r->store = s;
-	r->job = (struct offload){ .run = resize_run, .done = resize_done };
-	offload_submit(self, &r->job, OFFLOAD_SLOW);
+	store_set_state(s, STORE_DRAINING);
+	store_for_channels(s, channel_drain);
 }
