@@ -4,10 +4,12 @@
 
 import os
 import random
+import re
+import shlex
 import signal
 import subprocess
 
-from lab import main, need, test, wait_until
+from lab import SOURCE, main, need, test, wait_until
 
 MIB = 1 << 20
 NOT_READY = 2
@@ -182,6 +184,43 @@ def an_nbd_server_is_exported_by_its_uri(lab):
     assert retried(lambda: write_command(s, 0, data[:65536])).status == 0
     assert s.read(0, 128) == data[:65536]
     s.logout()
+
+
+def example_lines(lab, page):
+    """Command lines of a page's examples, their folders those of the test."""
+    with open(os.path.join(SOURCE, "man", page), encoding="utf-8") as f:
+        section = f.read().split(".Sh EXAMPLES\n")[1].split(".Sh ")[0]
+    for block in re.findall(r"^\.Bd .*?\n(.*?)^\.Ed$", section, re.M | re.S):
+        for line in block.replace("\\e\n", " ").splitlines():
+            yield shlex.split(re.sub(r"/(srv|run|etc/stgt)/", lab.folder + "/", line))
+
+
+def encrypted(lab, name, form, *options):
+    def make():
+        return lab.run("qemu-img", "create", "-q", "--object", "secret,id=k,file=" + lab.path("key"), "-f", form, "-o",
+                       ",".join(options), lab.path(name), "16M", status=None).returncode == 0
+    wait_until("qemu-img could tell how fast it is", make)
+
+
+@test
+def the_examples_of_the_pages_work(lab):
+    with open(lab.path("key"), "w", encoding="utf-8") as f:
+        f.write("open sesame")
+    encrypted(lab, "secret.qcow2", "qcow2", "encrypt.format=luks", "encrypt.key-secret=k", "encrypt.iter-time=100")
+    encrypted(lab, "secret.luks", "luks", "key-secret=k", "iter-time=100")
+    d = lab.start()
+    count = 0
+    for words in [w for page in ("tgt-store-nbd.7", "tgt-store-qemu.7") for w in example_lines(lab, page)]:
+        if words[0] == "nbdkit":
+            lab.helper(subprocess.Popen([need("nbdkit"), "-f", *words[1:]], stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+            wait_until("nbdkit listens", lambda: os.path.exists(lab.path("disk.sock")))
+        elif words[0] == "qemu-img":
+            lab.run(*words)
+        elif "example.org" not in words[2]:
+            d.tgtctl(*words[1:])
+            count += 1
+    assert count == 4
 
 
 if not os.path.exists(os.path.join(os.environ.get("STGT_BUILD", ""), "store-nbd.so")):

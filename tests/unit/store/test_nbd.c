@@ -284,7 +284,7 @@ static void a_full_server_is_told_from_a_broken_one(void **state)
 	struct fixture *f = *state;
 
 	SERVE(f, "eval", "get_size=echo 1048576", "pread=head -c $3 /dev/zero", "can_write=exit 0",
-	      "pwrite=echo ENOSPC full >&2; exit 1");
+	      "pwrite=cat >/dev/null; echo ENOSPC full >&2; exit 1");
 	must_open(f, NULL);
 	assert_int_equal(act(f, STORE_WRITE, 0, 4096, 512), -ENOSPC);
 	assert_int_equal(act(f, STORE_READ, 0, 4096, 512), 0);
