@@ -11,25 +11,14 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include "base/bits.h"
-#include "base/err.h"
 #include "base/list.h"
 #include "store/builtin.h"
 
 #define TIMEOUT_DEFAULT_MS 60000u
-#define TIMEOUT_MAX_S 86400u
-#define MAX_IO_DEFAULT (512u << 10) /* where the kernel does not say */
-#define MAX_IO_LIMIT (16u << 20)
-#define SEGMENT (32u << 10) /* bytes of one element of the driver's list */
 #define SEGMENTS_MAX 1024 /* of an iovec: the kernel's UIO_MAXIOV */
 #define CDB_MIN 6
 #define CDB_MOST 32 /* what a kernel request has room for */
@@ -39,7 +28,6 @@
 /* What include/scsi/sg.h of glibc lacks. */
 #define SG_RESET_TARGET 4
 #define SG_RESET_NO_ESCALATE 0x100
-#define SG_BLKSECTGET 0x1267 /* of a generic node: bytes */
 
 /* In io->room: a request that waits for a slot. */
 struct sg_room {
@@ -72,59 +60,6 @@ struct sg_channel {
 	struct store_job job;
 	struct store_poll poll;
 };
-
-/* ---- the system ----------------------------------------------------------------------- */
-
-/* The driver is told by its class in sysfs: opening a node has effects with some drivers. */
-static int real_interface(const char *path)
-{
-	char link[64], target[256];
-	const char *base;
-	struct stat st;
-	ssize_t n;
-
-	if (stat(path, &st))
-		return -1;
-	errno = ENOTTY;
-	if (!S_ISCHR(st.st_mode))
-		return -1;
-	snprintf(link, sizeof(link), "/sys/dev/char/%u:%u/subsystem", major(st.st_rdev),
-		 minor(st.st_rdev));
-	n = readlink(link, target, sizeof(target) - 1);
-	if (n < 0) {
-		errno = ENOTTY;
-		return -1;
-	}
-	target[n] = '\0';
-	base = strrchr(target, '/');
-	base = base ? base + 1 : target;
-	if (!strcmp(base, "scsi_generic"))
-		return SG_V3;
-	if (!strcmp(base, "bsg"))
-		return SG_V4;
-	errno = ENOTTY;
-	return -1;
-}
-
-static int real_open(const char *path)
-{
-	return open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-}
-
-static int real_ioctl(int fd, unsigned long request, void *arg)
-{
-	return ioctl(fd, request, arg);
-}
-
-const struct sg_sys sg_real_sys = {
-	.interface = real_interface,
-	.open = real_open,
-	.close = close,
-	.ioctl = real_ioctl,
-	.write = write,
-	.read = read,
-};
-const struct sg_sys *sg_sys = &sg_real_sys;
 
 /* ---- answers ------------------------------------------------------------------------------ */
 
@@ -200,7 +135,7 @@ unsigned sg_timeout_ms(const struct sg *g, const struct store_raw *raw)
 
 	if (!ns)
 		return TIMEOUT_DEFAULT_MS;
-	return (unsigned)min(max(ns / 1000000, (uint64_t)1), TIMEOUT_MAX_S * 1000ull);
+	return (unsigned)min(max(ns / 1000000, (uint64_t)1), SG_TIMEOUT_MAX_S * 1000ull);
 }
 
 /* ---- slots ---------------------------------------------------------------------------------- */
@@ -236,10 +171,12 @@ static int pack_id(const struct sg_channel *c, const struct slot *s)
 /* The slot that @h answers, NULL if it is none of ours: a header that was not filled in. */
 static struct slot *slot_of(struct sg_channel *c, const sg_io_hdr_t *h)
 {
-	struct slot *s = &c->slot[h->pack_id & 31];
+	unsigned i = (unsigned)h->pack_id & 31;
+	struct slot *s;
 
-	if ((h->pack_id & 31) >= SLOTS || h->interface_id != 'S')
+	if (i >= SLOTS || h->interface_id != 'S')
 		return NULL;
+	s = &c->slot[i];
 	return s->io && pack_id(c, s) == h->pack_id && !s->replied ? s : NULL;
 }
 
@@ -507,128 +444,6 @@ static void sg_channel_close(struct store_channel *ch)
 	c->closing = true;
 	if (c->poll.ready && store_poll_armed(&c->poll))
 		store_poll_cancel(&c->poll);
-}
-
-/* ---- open and close ------------------------------------------------------------------------------ */
-
-static int no_node(const char *path, struct err *e)
-{
-	int err = errno;
-
-	if (err == ENOTTY)
-		return err_set(e, -EINVAL,
-			       "%s is no generic node of a SCSI device: give its /dev/sgN or "
-			       "/dev/bsg/H:C:T:L ('lsscsi -g' lists them)",
-			       path);
-	if (err == ENOENT)
-		return err_set(e, -ENOENT,
-			       "%s does not exist: look with 'lsscsi -g', and load the kernel "
-			       "module sg",
-			       path);
-	return err_set(e, -err, "%s cannot be looked at: %s", path, strerror(err));
-}
-
-static int no_open(const char *path, struct err *e)
-{
-	int err = errno;
-
-	if (err == EACCES || err == EPERM)
-		return err_set(e, -err,
-			       "%s may not be opened by this daemon: run it as root, or "
-			       "give it the node (and CAP_SYS_RAWIO)",
-			       path);
-	if (err == EBUSY)
-		return err_set(e, -err, "%s is in exclusive use by another program: end that", path);
-	if (err == ENXIO || err == ENODEV)
-		return err_set(e, -ENODEV, "there is no device behind %s any more", path);
-	return err_set(e, -err, "%s cannot be opened: %s", path, strerror(err));
-}
-
-/* The most bytes of one command: what adapter and driver say, below what a command may hold here. */
-static uint32_t find_max_io(const struct sg *g)
-{
-	int bytes = 0, segments = 0;
-	uint64_t most = MAX_IO_DEFAULT;
-
-	if (g->interface != SG_V3)
-		return (uint32_t)most;
-	if (!sg_sys->ioctl(g->fd, SG_BLKSECTGET, &bytes) && bytes > 0)
-		most = (uint64_t)bytes;
-	if (!sg_sys->ioctl(g->fd, SG_GET_SG_TABLESIZE, &segments) && segments > 0)
-		most = min(most, (uint64_t)segments * SEGMENT);
-	return (uint32_t)min(most, (uint64_t)MAX_IO_LIMIT);
-}
-
-static int set_limits(struct store *s, const struct sg *g, struct err *e)
-{
-	struct store_limits *l = store_limits_of(s);
-	uint64_t max_io = find_max_io(g);
-	int err = store_option_size(s, "max_io", &max_io, e);
-
-	if (err)
-		return err;
-	if (max_io < 512 || max_io > MAX_IO_LIMIT)
-		return err_set(e, -EINVAL, "option max_io=%llu of store sg: 512 to %u is possible",
-			       (unsigned long long)max_io, MAX_IO_LIMIT);
-	l->size = 0;
-	l->block = 1;
-	l->mem_align = 1; /* the kernel copies */
-	l->max_io = (uint32_t)max_io;
-	l->affinity = STORE_AFFINITY_HOME; /* one file, its answers in one place */
-	l->cap[STORE_RAW] = STORE_CAP_NATIVE;
-	l->cap[STORE_RESET] = g->interface == SG_V3 ? STORE_CAP_NATIVE : STORE_CAP_NO;
-	l->cap[STORE_FLUSH] = STORE_CAP_EMULATE; /* nothing is kept here */
-	return 0;
-}
-
-static int set_timeout(struct store *s, struct sg *g, struct err *e)
-{
-	uint64_t seconds = 0;
-	int err = store_option_number(s, "timeout", &seconds, e);
-
-	if (err)
-		return err;
-	if (store_option(s, "timeout") && (!seconds || seconds > TIMEOUT_MAX_S))
-		return err_set(e, -EINVAL,
-			       "option timeout=%llu of store sg: 1 to %u seconds is "
-			       "possible",
-			       (unsigned long long)seconds, TIMEOUT_MAX_S);
-	g->timeout = seconds * 1000000000ull;
-	return 0;
-}
-
-static int check_version(const struct sg *g, const char *path, struct err *e)
-{
-	int version = 0;
-
-	if (sg_sys->ioctl(g->fd, SG_GET_VERSION_NUM, &version) || version < 30000)
-		return err_set(e, -EOPNOTSUPP,
-			       "%s does not speak the SG v3 interface (version %d): a kernel with "
-			       "the sg driver 3.0 or newer is needed",
-			       path, version);
-	return 0;
-}
-
-static int sg_open(struct store *s, const struct store_spec *spec, struct err *e)
-{
-	struct sg *g = store_priv(s);
-	int interface, err = set_timeout(s, g, e);
-
-	if (err)
-		return err;
-	interface = sg_sys->interface(spec->path);
-	if (interface < 0)
-		return no_node(spec->path, e);
-	g->interface = (enum sg_interface)interface;
-	g->fd = sg_sys->open(spec->path);
-	if (g->fd < 0)
-		return no_open(spec->path, e);
-	err = check_version(g, spec->path, e);
-	if (!err)
-		err = set_limits(s, g, e);
-	if (err)
-		sg_sys->close(g->fd);
-	return err;
 }
 
 static void sg_close(struct store *s)

@@ -2,7 +2,7 @@
 /*
  * SCSI generic: what the two interfaces of Linux share. sg.c is the store and its SG v3 side
  * (/dev/sgN: write, poll, read), sg_v4.c the SG v4 side (/dev/bsg/H:C:T:L, which has
- * nothing but a blocking ioctl).
+ * nothing but a blocking ioctl), sg_open.c how either is opened.
  */
 #ifndef STGT_STORE_SG_H
 #define STGT_STORE_SG_H
@@ -31,6 +31,11 @@ struct sg {
 	enum sg_interface interface;
 	uint64_t timeout; /* ns, for every command; 0: as the command says */
 };
+
+#define SG_TIMEOUT_MAX_S 86400u
+
+/* ops->open */
+int sg_open(struct store *s, const struct store_spec *spec, struct err *e);
 
 /* What came back, in the terms of both interfaces. */
 struct sg_answer {

@@ -213,6 +213,9 @@ def errors_of_the_daemon_have_tgts_texts_and_a_cause(lab):
             ("--mode lu --op new --tid 1 --lun 2 -E mem -y 700", "invalid request"),
             ("--mode lu --op new --tid 1 --lun 99999 -E mem", "invalid request"),
             ("--mode lu --op new --tid 1 --lun 2 -Y tape -b " + image, "this operation isn't supported"),
+            ("--mode lu --op new --tid 1 --lun 2 -Y pt -b " + image, "invalid request"),
+            ("--mode lu --op new --tid 1 --lun 2 -Y pt", "invalid request"),
+            ("--mode lu --op new --tid 1 --lun 2 -Y pt -E mem -S size=1M", "invalid request"),
             ("--mode lu --op new --tid 9 --lun 2 -b " + image, "can't find the target"),
             ("--mode lu --op delete --tid 1 --lun 5", "can't find the logical unit"),
             ("--mode lu --op delete --tid 1 --lun 0", "invalid request"),
@@ -267,7 +270,7 @@ def the_system_is_shown_to_the_byte(lab):
     head = "System:\n    State: %s\n    debug: %s\nLLDs:\n    iscsi: ready\nBacking stores:\n    file"
     tail = "iSNS:\n    iSNS=Off\n    iSNSServerIP=\n    iSNSServerPort=3205\n    iSNSAccessControl=Off\n"
     text = adm("--mode sys --op show", None)
-    assert text.startswith(head % ("ready", "off")) and text.endswith("    controller\n" + tail), text
+    assert text.startswith(head % ("ready", "off")) and text.endswith("    controller\n    passthrough\n" + tail), text
     assert "\n    rdwr (bsoflags sync:direct)\n" in text and "Device types:\n    disk\n" in text, text
     adm("--mode sys --op update --name State -v offline")
     adm("--mode sys --op update --name debug -v on")
@@ -275,7 +278,7 @@ def the_system_is_shown_to_the_byte(lab):
         adm("--mode account --op " + line)
     text = adm("--mode sys --op show", None)
     assert text.startswith(head % ("offline", "on")), text
-    assert text.endswith("    controller\n    Account information:\n\n    a\n    c (outgoing)\n" + tail), text
+    assert text.endswith("    controller\n    passthrough\n    Account information:\n\n    a\n    c (outgoing)\n" + tail), text
     adm("--mode sys --op update --name debug -v off")
     adm("--mode sys --op update --name State -v ready")
     adm("--mode target --op new --tid 1 -T " + NAME)
