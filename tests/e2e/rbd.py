@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 
-from lab import BUILD, HERE, NAME, Skip, cases, free_port, main, test, wait_until
+from lab import BUILD, HERE, NAME, SANITIZED, Skip, cases, free_port, main, test, wait_until
 
 VERIFY = os.environ.get("VERIFY", os.path.join(BUILD, "tests", "e2e", "verify"))
 MIB = 1 << 20
@@ -72,6 +72,9 @@ class Ceph:
 
 
 ceph = Ceph()
+if SANITIZED:
+    # a sanitizer of a C program finds the C++ library of a plugin only if it is there from the beginning
+    os.environ["LD_PRELOAD"] = "libstdc++.so.6"
 
 
 def export(c, d, image, opts="", lun=1, readonly=False):

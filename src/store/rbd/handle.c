@@ -413,15 +413,17 @@ static void look_for_others(struct rbd_handle *h)
 {
 	rbd_image_watcher_t w[16];
 	char *own = NULL;
-	size_t n = 16, used = 0;
+	size_t n = 16, used;
 
 	if (h->readonly || rados_getaddrs(h->cluster, &own) ||
 	    rbd_watchers_list(h->image, w, &n) < 0)
 		n = 0;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		used = strlen(h->others);
 		if (strcmp(w[i].addr, own) && used + strlen(w[i].addr) + 3 < sizeof(h->others))
-			used += (size_t)sprintf(h->others + used, "%s%s", used ? ", " : "",
-						w[i].addr);
+			snprintf(h->others + used, sizeof(h->others) - used, "%s%s",
+				 used ? ", " : "", w[i].addr);
+	}
 	if (n)
 		rbd_watchers_list_cleanup(w, n);
 	rados_buffer_free(own);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Names of images, as tgt and the rbd command write them. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "store/rbd/rbd.h"
@@ -73,6 +74,6 @@ int rbd_name_parse(struct rbd_name *n, const char *path, const char *pool, const
 	if (!err)
 		err = agree(n->space, space, "namespace", path, e);
 	if (!err && !n->pool[0])
-		strcpy(n->pool, "rbd");
+		snprintf(n->pool, sizeof(n->pool), "rbd");
 	return err;
 }

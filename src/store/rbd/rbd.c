@@ -165,7 +165,7 @@ static int copy_option(struct store *s, const char *key, char *to, size_t room, 
 	if (strlen(v) >= room)
 		return store_err(e, -ENAMETOOLONG, "the option %s is longer than %zu characters",
 				 key, room - 1);
-	strcpy(to, v);
+	snprintf(to, room, "%s", v);
 	return 0;
 }
 
@@ -201,7 +201,7 @@ static int take_spec(struct store *s, struct rbd_handle *h, const struct store_s
 	int err = rbd_name_parse(&h->name, spec->path, store_option(s, "pool"),
 				 store_option(s, "namespace"), e);
 
-	strcpy(h->cluster_name, "ceph");
+	snprintf(h->cluster_name, sizeof(h->cluster_name), "ceph");
 	h->readonly = spec->readonly;
 	if (!err)
 		err = copy_option(s, "conf", h->conf, sizeof(h->conf), e);
@@ -512,13 +512,15 @@ static int compare_write(struct rbd_channel *c, rbd_image_t image, struct store_
 
 	if (io->length != SECTOR || io->offset % SECTOR)
 		return -EOPNOTSUPP;
+	if (!half[0] || !half[1]) {
+		p->bounce = c->bounces;
+		if (!p->bounce)
+			return -EAGAIN;
+		c->bounces = p->bounce->next;
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		if (half[i])
 			continue;
-		if (!p->bounce && !(p->bounce = c->bounces))
-			return -EAGAIN;
-		if (c->bounces == p->bounce)
-			c->bounces = p->bounce->next;
 		gather(io, i * SECTOR, p->bounce->sector[i], SECTOR);
 		half[i] = (const char *)p->bounce->sector[i];
 	}
