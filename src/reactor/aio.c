@@ -19,17 +19,6 @@
 /* Of the host's fs.aio-max-nr, 65536 by default; a fast device is busy with less. */
 #define DEPTH 256
 
-struct aio {
-	struct reactor *r;
-	void (*refused)(struct reactor *r, struct io_op *op);
-	aio_context_t ctx;
-	int bell;
-	unsigned inflight; /* in the kernel */
-	unsigned nbatch, nfree;
-	struct iocb *batch[DEPTH], *free[DEPTH];
-	struct iocb cb[DEPTH];
-};
-
 /* What the context's id points to: a ring of completions that the kernel fills. */
 struct ring {
 	uint32_t id, nr;
@@ -37,14 +26,28 @@ struct ring {
 	uint32_t magic, compat, incompat, header_length;
 };
 
+struct aio {
+	struct reactor *r;
+	void (*refused)(struct reactor *r, struct io_op *op);
+	union {
+		aio_context_t ctx;
+		struct ring *ring; /* what it points to */
+	};
+	int bell;
+	unsigned inflight; /* in the kernel */
+	unsigned nbatch, nfree;
+	struct iocb *batch[DEPTH];
+	struct iocb cb[DEPTH]; /* aio_data: the index */
+	struct io_op *op[DEPTH]; /* by the same index */
+	uint16_t free[DEPTH];
+};
+
 #define RING_MAGIC 0xa10a10a1u
 
 static bool empty(const struct aio *a)
 {
-	const struct ring *ring = (const struct ring *)(uintptr_t)a->ctx;
-
-	return ring->magic == RING_MAGIC &&
-	       ring->head == __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
+	return a->ring->magic == RING_MAGIC &&
+	       a->ring->head == __atomic_load_n(&a->ring->tail, __ATOMIC_ACQUIRE);
 }
 
 struct aio *aio_new(struct reactor *r, void (*refused)(struct reactor *r, struct io_op *op),
@@ -65,8 +68,8 @@ struct aio *aio_new(struct reactor *r, void (*refused)(struct reactor *r, struct
 		free(a);
 		return NULL;
 	}
-	for (unsigned i = 0; i < DEPTH; i++)
-		a->free[i] = &a->cb[i];
+	for (uint16_t i = 0; i < DEPTH; i++)
+		a->free[i] = i;
 	a->nfree = DEPTH;
 	return a;
 }
@@ -89,10 +92,12 @@ int aio_eventfd(const struct aio *a)
  * Submitting may wait inside the kernel where a file system has to look for blocks or for
  * a lock. RWF_NOWAIT makes it refuse instead, and a thread waits.
  */
-static void prepare(struct aio *a, struct iocb *cb, struct io_op *op)
+static void prepare(struct aio *a, unsigned i, const struct io_op *op)
 {
+	struct iocb *cb = &a->cb[i];
+
 	*cb = (struct iocb){
-		.aio_data = (uintptr_t)op,
+		.aio_data = i,
 		.aio_fildes = (uint32_t)op->fd,
 		.aio_flags = IOCB_FLAG_RESFD,
 		.aio_resfd = (uint32_t)a->bell,
@@ -110,22 +115,23 @@ static void prepare(struct aio *a, struct iocb *cb, struct io_op *op)
 
 bool aio_take(struct aio *a, struct io_op *op)
 {
-	struct iocb *cb;
+	unsigned i;
 
 	if (!a->nfree || op->verb == IO_FALLOCATE)
 		return false;
-	cb = a->free[--a->nfree];
-	prepare(a, cb, op);
+	i = a->free[--a->nfree];
+	prepare(a, i, op);
 	op->state = IO_IN_AIO;
-	a->batch[a->nbatch++] = cb;
+	a->op[i] = op;
+	a->batch[a->nbatch++] = &a->cb[i];
 	io_count(a->r, op);
 	return true;
 }
 
-static struct io_op *let_go(struct aio *a, struct iocb *cb)
+static struct io_op *let_go(struct aio *a, uint64_t i)
 {
-	a->free[a->nfree++] = cb;
-	return (struct io_op *)(uintptr_t)cb->aio_data;
+	a->free[a->nfree++] = (uint16_t)i;
+	return a->op[i];
 }
 
 /* The one that the kernel refused takes the other road, which tells what is wrong. */
@@ -141,7 +147,7 @@ static void push(struct aio *a)
 			a->inflight += (unsigned)n;
 			at += (unsigned)n;
 		} else {
-			a->refused(a->r, let_go(a, a->batch[at++]));
+			a->refused(a->r, let_go(a, a->batch[at++]->aio_data));
 		}
 	}
 	a->nbatch = 0;
@@ -149,7 +155,7 @@ static void push(struct aio *a)
 
 static void ended(struct aio *a, const struct io_event *ev)
 {
-	struct io_op *op = let_go(a, (struct iocb *)(uintptr_t)ev->obj);
+	struct io_op *op = let_go(a, ev->data);
 	int res = (int)ev->res;
 
 	a->inflight--;

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,20 +20,17 @@ struct text {
 	size_t room;
 };
 
-__attribute__((format(printf, 2, 3))) static void add(struct text *t, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
+/* snprintf() after what is there; what has no room is left out. */
+#define add(t, ...) added(t, snprintf((t)->at, (t)->room, __VA_ARGS__))
 
-	va_start(ap, fmt);
-	n = vsnprintf(t->at, t->room, fmt, ap);
-	va_end(ap);
-	if (n <= 0)
-		return;
-	if ((size_t)n >= t->room)
-		n = (int)t->room - 1;
-	t->at += n;
-	t->room -= (size_t)n;
+static void added(struct text *t, int n)
+{
+	size_t len = n < 0 ? 0 : (size_t)n;
+
+	if (len >= t->room)
+		len = t->room - 1;
+	t->at += len;
+	t->room -= len;
 }
 
 /* ---- devices ---- */
@@ -43,14 +39,20 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *t, const char
 static bool mounted(dev_t dev, struct text *t)
 {
 	CLEANUP_FCLOSE FILE *f = fopen("/proc/self/mountinfo", "re");
-	char line[1024], where[512];
-	unsigned maj, min;
+	char line[1024], want[32];
 
+	snprintf(want, sizeof(want), "%u:%u", major(dev), minor(dev));
 	while (f && fgets(line, sizeof(line), f)) {
-		if (sscanf(line, "%*u %*u %u:%u %*s %511s", &maj, &min, where) != 3 ||
-		    makedev(maj, min) != dev)
+		char *rest = line, *word = NULL, *device = NULL;
+
+		for (int i = 1; i <= 5; i++) {
+			word = strsep(&rest, " ");
+			if (i == 3)
+				device = word;
+		}
+		if (!word || strcmp(device, want))
 			continue;
-		add(t, ": it is mounted on %s; unmount it first", where);
+		add(t, ": it is mounted on %s; unmount it first", word);
 		return true;
 	}
 	return false;

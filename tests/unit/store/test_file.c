@@ -8,20 +8,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/loop.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/bits.h"
 #include "base/log.h"
-#include "media.h"
-#include "reactor/internal.h"
 
 static const struct engine *engine;
 
@@ -384,121 +379,6 @@ static void a_file_that_is_read_only_keeps_its_size(void **state)
 	assert_string_equal(resize(g, MIB(1)), ""); /* it has it */
 }
 
-/* ---- devices ---- */
-
-static void a_device_keeps_its_size_and_tells_its_limits(void **state)
-{
-	struct rig *g = *state;
-	char name[32];
-	struct store_spec p = spec_of(name);
-	int fd = media_loop(rig_file(g, "disk", MIB(8)), name);
-
-	if (fd < 0)
-		skip();
-	must_open(g, &p);
-	assert_int_equal(store_limits(g->s)->block, 512);
-	assert_in_range(store_limits(g->s)->physical, 512, 4096);
-	assert_non_null(strstr(resize(g, MIB(4)), "is a device, whose size cannot be set here"));
-	assert_string_equal(resize(g, 0), "");
-	assert_true(store_size(g->s) == MIB(8));
-	rig_close(g);
-	close(fd);
-}
-
-static void a_device_that_grew_is_noticed(void **state)
-{
-	struct rig *g = *state;
-	const char *path = rig_file(g, "disk", MIB(8));
-	char name[32];
-	struct store_spec p = spec_of(name);
-	int fd = media_loop(path, name);
-
-	if (fd < 0)
-		skip();
-	must_open(g, &p);
-	assert_int_equal(truncate(path, MIB(16)), 0);
-	assert_int_equal(ioctl(fd, LOOP_SET_CAPACITY, 0), 0);
-	assert_string_equal(resize(g, 0), "");
-	assert_true(store_size(g->s) == MIB(16));
-	rig_close(g);
-	close(fd);
-}
-
-static void a_device_in_use_is_told_by_whom(void **state)
-{
-	struct rig *g = *state, other;
-	char name[32];
-	struct store_spec p = spec_of(name);
-	int fd = media_loop(rig_file(g, "disk", MIB(8)), name);
-
-	if (fd < 0)
-		skip();
-	must_open(g, &p);
-	rig_init(&other, engine, false);
-	rig_refused(&other, &p, -EBUSY, "is in use by another unit of this daemon, as /dev/loop");
-	rig_fini(&other);
-	rig_close(g);
-	close(fd);
-}
-
-static void a_mounted_device_is_told_with_its_place(void **state)
-{
-	struct rig *g = *state;
-	char image[256], dir[256], name[64] = "", want[400];
-	struct store_spec p = spec_of(name);
-	struct stat st;
-
-	snprintf(image, sizeof(image), "%s", rig_file(g, "image", MIB(16)));
-	snprintf(dir, sizeof(dir), "%s/mnt", g->dir);
-	if (!media_mount("ext4", image, dir))
-		skip();
-	assert_int_equal(stat(dir, &st), 0);
-	snprintf(name, sizeof(name), "/dev/loop%u", minor(st.st_dev));
-	snprintf(want, sizeof(want), "is in use: it is mounted on %s; unmount it first", dir);
-	rig_refused(g, &p, -EBUSY, want);
-	umount2(dir, MNT_DETACH);
-}
-
-/* Blocks that were never written have no place in a full file system; those that were stay writable. */
-static void a_full_disk_loses_nothing_that_is_there(void **state)
-{
-	struct rig *g = *state;
-	char image[256], dir[256], path[300];
-	struct store_spec p = spec_of(path);
-	unsigned char *data = rig_memory(MIB(1)), *back = rig_memory(MIB(1));
-	uint64_t good = 0;
-	struct req q;
-	int fd;
-
-	snprintf(image, sizeof(image), "%s", rig_file(g, "image", MIB(16)));
-	snprintf(dir, sizeof(dir), "%s/mnt", g->dir);
-	if (!media_mount("ext4", image, dir)) {
-		free(data);
-		free(back);
-		skip();
-	}
-	snprintf(path, sizeof(path), "%s/disk", dir);
-	fd = open(path, O_RDWR | O_CREAT, 0600);
-	assert_int_equal(ftruncate(fd, MIB(64)), 0);
-	close(fd);
-	must_open(g, &p);
-	memset(data, 0x77, MIB(1));
-	while (!rig_do(g, &q, STORE_WRITE, STORE_FUA, good, MIB(1), data))
-		good += MIB(1);
-	assert_int_equal(q.io.err, -ENOSPC);
-	assert_in_range(q.io.where, good, good + MIB(1) - 1);
-	assert_false(store_has_error(g->s));
-	assert_int_equal(rig_do(g, &q, STORE_WRITE, STORE_FUA, 0, MIB(1), data), 0);
-	for (uint64_t off = 0; off < good; off += MIB(1)) {
-		assert_int_equal(rig_do(g, &q, STORE_READ, 0, off, MIB(1), back), 0);
-		assert_memory_equal(back, data, MIB(1));
-	}
-	rig_close(g);
-	umount2(dir, MNT_DETACH);
-	free(data);
-	free(back);
-}
-
 /* ---- reading and writing ---- */
 
 static void a_file_cut_under_us_is_a_medium_error(void **state)
@@ -745,93 +625,10 @@ static void a_read_that_is_partly_in_memory_is_continued(void **state)
 	free(back);
 }
 
-/* ---- a device with a bad block ---- */
-
-static struct engine bad;
-static uint64_t bad_at;
-static int bad_says;
-static unsigned bad_reads;
-
-/* It says that it cannot, not where. */
-static void bad_submit(struct reactor *r, struct io_op *op)
-{
-	uint64_t len = 0;
-
-	for (unsigned i = 0; op->verb == IO_PREADV && i < op->iovcnt; i++)
-		len += op->iov[i].iov_len;
-	bad_reads += op->verb == IO_PREADV;
-	if (len && op->offset <= bad_at && bad_at < op->offset + len)
-		io_complete(r, op, bad_says);
-	else if (engine->submit)
-		engine->submit(r, op);
-}
-
-static int set_up_bad(void **state)
-{
-	bad = *engine;
-	bad.submit = bad_submit;
-	bad_reads = 0;
-	bad_says = -EIO;
-	*state = malloc(sizeof(struct rig));
-	rig_init(*state, &bad, false);
-	return 0;
-}
-
-static void a_direct_read_finds_the_block_that_fails(void **state)
-{
-	struct rig *g = *state;
-	struct store_spec p = spec_of(rig_file(g, "disk", MIB(1)));
-	unsigned char *data = rig_memory(KIB(256));
-	struct iovec v[8];
-	struct req q;
-
-	p.oflags = "direct";
-	p.block_size = 4096;
-	must_open(g, &p);
-	for (bad_at = KIB(128); bad_at < KIB(384); bad_at += KIB(12)) {
-		bad_reads = 0;
-		rig_fill(&q, STORE_READ, 0, KIB(128), KIB(256), data);
-		for (int i = 0; i < 8; i++)
-			v[i] = (struct iovec){ data + KIB(32) * i, KIB(32) };
-		q.io.iov = v;
-		q.io.iovcnt = 8;
-		rig_submit(g, &q);
-		rig_wait(g, &q);
-		assert_int_equal(q.io.err, -EIO);
-		assert_true(q.io.where == bad_at);
-		assert_in_range(bad_reads, 1, 24);
-	}
-	bad_at = MIB(1);
-	assert_int_equal(rig_do(g, &q, STORE_READ, 0, KIB(128), KIB(256), data), 0);
-	free(data);
-}
-
-static void what_a_device_says_becomes_a_medium_error_or_a_lost_device(void **state)
-{
-	static const int medium[] = { -ENODATA, -EREMOTEIO, -EILSEQ, -EBADMSG, -ENOLINK };
-	struct rig *g = *state;
-	struct store_spec p = spec_of(rig_file(g, "disk", MIB(1)));
-	unsigned char *data = rig_memory(4096);
-	struct req q;
-
-	p.oflags = "direct";
-	p.block_size = 4096;
-	bad_at = 0;
-	must_open(g, &p);
-	for (size_t i = 0; i < array_size(medium); i++) {
-		bad_says = medium[i];
-		assert_int_equal(rig_do(g, &q, STORE_READ, 0, 0, 4096, data), -EIO);
-	}
-	bad_says = -ENXIO;
-	assert_int_equal(rig_do(g, &q, STORE_READ, 0, 0, 4096, data), -ENODEV);
-	free(data);
-}
-
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define S(name) cmocka_unit_test_setup_teardown(name, set_up_slow, tear_down)
-#define B(name) cmocka_unit_test_setup_teardown(name, set_up_bad, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(a_missing_file_is_refused),
 		T(a_directory_is_refused),
@@ -852,11 +649,6 @@ int main(int argc, char **argv)
 		T(a_size_can_be_set),
 		T(a_size_between_blocks_cannot_be_set_nor_taken_over),
 		T(a_file_that_is_read_only_keeps_its_size),
-		T(a_device_keeps_its_size_and_tells_its_limits),
-		T(a_device_that_grew_is_noticed),
-		T(a_device_in_use_is_told_by_whom),
-		T(a_mounted_device_is_told_with_its_place),
-		T(a_full_disk_loses_nothing_that_is_there),
 		T(a_file_cut_under_us_is_a_medium_error),
 		T(more_segments_than_a_call_takes_are_continued),
 		T(zeroes_are_written_where_the_file_system_cannot),
@@ -865,8 +657,6 @@ int main(int argc, char **argv)
 		S(a_long_write_may_take_longer),
 		S(only_small_cached_writes_are_done_inline),
 		S(a_read_that_is_partly_in_memory_is_continued),
-		B(a_direct_read_finds_the_block_that_fails),
-		B(what_a_device_says_becomes_a_medium_error_or_a_lost_device),
 	};
 	/* forks before this process has offload threads, which a child would miss */
 	const struct CMUnitTest forking[] = { T(a_file_without_permission_is_refused) };
@@ -874,7 +664,6 @@ int main(int argc, char **argv)
 
 	engine = rig_engine(argc, argv);
 	log_set_level(LOG_LEVEL_ERR);
-	media_private();
 	if (argc > 2)
 		return cmocka_run_group_tests(forking, NULL, NULL);
 	rc = cmocka_run_group_tests(tests, NULL, NULL);

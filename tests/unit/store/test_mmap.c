@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Reads out of a mapping: what is lent, when, for how long, and what becomes of a file that is cut. Argument: the engine. */
+/*
+ * Reads out of a mapping: what is lent, when, for how long, and what becomes of a file that is cut.
+ * Argument: the engine.
+ */
 #include "rig.h"
 
 #include <errno.h>
