@@ -38,7 +38,7 @@ static int extent(uint64_t offset, size_t len, int exists, void *arg)
 int rbd_extents(struct store_io *io)
 {
 	struct store *s = channel_store(io->ch);
-	struct rbd_handle *h = *(struct rbd_handle **)store_priv(s);
+	struct rbd_handle *h = handle_of(s);
 	struct look l = { .from = io->offset };
 	uint64_t flags = 0, size = store_size(s), span;
 	bool fast;

@@ -24,6 +24,8 @@
 #define NAME_ROOM 256 /* Ceph's limits for names are below this */
 #define WHY_ROOM 1200
 
+#define owner_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
 /* ---- name.c ------------------------------------------------------------- */
 
 struct rbd_name {
@@ -89,10 +91,52 @@ int rbd_handle_fence(struct rbd_handle *h);
 /* From now on tell @s, or nobody, of changes of the image. When this returns nobody else is being told. */
 void rbd_handle_tell(struct rbd_handle *h, struct store *s);
 
-/* ---- rbd.c ------------------------------------------------------------------ */
+/* ---- io.c ------------------------------------------------------------------ */
+
+#define SECTOR 512u /* what an OSD compares and writes in one step */
+#define BOUNCES 16
+
+struct rbd_store {
+	struct rbd_handle *h;
+	struct rbd_channel *channel; /* the only one */
+};
+
+/* For a COMPARE_WRITE whose sectors lie in pieces. */
+struct bounce {
+	struct bounce *next;
+	uint8_t sector[2][SECTOR];
+};
+
+struct rbd_channel {
+	struct store_channel *ch;
+	struct store_poll poll;
+	struct bounce *bounces; /* free ones */
+	struct bounce bounce[BOUNCES];
+	/* writes that were given up, until the fence is up */
+	struct store_io *late;
+	struct store_job fence;
+	bool fencing, fenced, closing;
+	/*
+	 * That the handle is lost is told when it has nothing left to do: those who close it would
+	 * have to wait, and commands with them.
+	 */
+	unsigned flight; /* requests with librbd, and late ones */
+	struct store_call lost;
+	bool tell;
+};
+
+static inline struct rbd_handle *handle_of(struct store *s)
+{
+	return ((struct rbd_store *)store_priv(s))->h;
+}
 
 /* What librbd said, @ret < 0, as one of a store's errors; @s goes away if its handle is dead. Any thread. */
 int rbd_failed(struct store *s, int ret, enum store_verb verb);
+
+/* As in struct store_ops. */
+int rbd_channel_open(struct store_channel *ch);
+void rbd_channel_close(struct store_channel *ch);
+void rbd_submit(struct store_channel *ch, struct store_io *io);
 
 /* ---- extents.c ---------------------------------------------------------------- */
 
