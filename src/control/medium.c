@@ -466,7 +466,8 @@ static int check(const struct unit *u, const struct medium_wish *w, struct err *
 			       u->tid);
 	if (u->probe && (w->deed == MEDIUM_SWAP || w->deed == MEDIUM_RESIZE))
 		return err_set(e, -EOPNOTSUPP,
-			       "LUN %" PRIu64 " of target %u is a device that is passed through: it "
+			       "LUN %" PRIu64
+			       " of target %u is a device that is passed through: it "
 			       "can be taken offline, online and opened again, nothing else",
 			       u->lun, u->tid);
 	if (w->deed == MEDIUM_ONLINE && online)

@@ -278,7 +278,8 @@ def the_system_is_shown_to_the_byte(lab):
         adm("--mode account --op " + line)
     text = adm("--mode sys --op show", None)
     assert text.startswith(head % ("offline", "on")), text
-    assert text.endswith("    controller\n    passthrough\n    Account information:\n\n    a\n    c (outgoing)\n" + tail), text
+    accounts = "    Account information:\n\n    a\n    c (outgoing)\n"
+    assert text.endswith("    controller\n    passthrough\n" + accounts + tail), text
     adm("--mode sys --op update --name debug -v off")
     adm("--mode sys --op update --name State -v ready")
     adm("--mode target --op new --tid 1 -T " + NAME)
