@@ -538,6 +538,23 @@ static void identify(struct lu_ident *id, const uint8_t *inquiry)
 	id->removable = inquiry[1] & 0x80;
 }
 
+/*
+ * A command is not cut into pieces, so its data must fit the memory of the reactor where it
+ * comes, beside those of others: what can never be had would be waited for without an end.
+ */
+static uint32_t most_transfer(const struct lu_config *c, const struct store_limits *l)
+{
+	size_t most = l->max_io ? min(l->max_io, CMD_WHOLE_MAX) : CMD_WHOLE_MAX;
+
+	for (unsigned i = 0; i < c->nreactors; i++) {
+		struct bufpool_stats st;
+
+		bufpool_stats(reactor_bufpool(c->reactors[i]), &st);
+		most = min(most, st.cap / 4);
+	}
+	return (uint32_t)most;
+}
+
 struct lu *passthrough_create(const struct lu_config *c, const uint8_t *inquiry, struct err *e)
 {
 	const struct store_limits *l = store_limits(c->store);
@@ -568,7 +585,7 @@ struct lu *passthrough_create(const struct lu_config *c, const uint8_t *inquiry,
 		err_set(e, -ENOMEM, "%s: no memory for a logical unit", c->name);
 		return NULL;
 	}
-	p->max_transfer = l->max_io ? min(l->max_io, CMD_WHOLE_MAX) : CMD_WHOLE_MAX;
+	p->max_transfer = most_transfer(c, l);
 	memcpy(p->inquiry, inquiry, sizeof(p->inquiry));
 	identify(c->ident, inquiry);
 	lu->device = p;

@@ -172,7 +172,7 @@ static bool build_reserved(struct op *op)
 		return false;
 	if (op->opcode == VARIABLE_LENGTH)
 		used[7] = 0xff;
-	for (unsigned i = 0; i < op->cdb_len; i++)
+	for (unsigned i = 0; i < CDB_ROW_MAX && i < op->cdb_len; i++)
 		reserved[i] = (uint8_t)~used[i];
 	memcpy(op->reserved, reserved, sizeof(op->reserved));
 	return true;
