@@ -81,11 +81,13 @@ static void told(struct store_call *call)
 	channel_finish(c);
 }
 
-/* The lock is held. */
+/* The lock is held. Of going on and stopping only the later one counts. */
 static void tell_all(struct nbd_store *st, enum news news)
 {
+	unsigned over = news == NEWS_STOP ? NEWS_RESUME : news == NEWS_RESUME ? NEWS_STOP : 0;
+
 	for (struct channel *c = st->channels; c; c = c->next) {
-		c->news |= news;
+		c->news = (c->news & ~over) | news;
 		if (c->called)
 			continue;
 		c->called = true;
@@ -112,6 +114,7 @@ static void stop(struct channel *c)
 	refresh = c->st->refresh;
 	pthread_mutex_unlock(&c->st->lock);
 	c->stopped = true;
+	c->resuming = false;
 	c->waits = refresh;
 	if (!refresh)
 		requests_fail_waiting(c);

@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -270,6 +273,56 @@ static void several_connections_come_back(void **state)
 		assert_int_equal(act(f, STORE_WRITE, i * 4096), 0);
 }
 
+/* Inodes of our sockets that lead to the server; the first one is cut if @cut. */
+static unsigned connections(struct fixture *f, ino_t ino[8], bool cut)
+{
+	unsigned n = 0;
+
+	for (int fd = 3; fd < 256 && n < 8; fd++) {
+		struct sockaddr_un a = { 0 };
+		socklen_t len = sizeof(a);
+		struct stat st;
+
+		if (getpeername(fd, (struct sockaddr *)&a, &len) ||
+		    strcmp(a.sun_path, f->socket) != 0 || fstat(fd, &st))
+			continue;
+		if (cut && !n)
+			shutdown(fd, SHUT_RDWR);
+		ino[n++] = st.st_ino;
+	}
+	return n;
+}
+
+static void one_lost_connection_is_made_anew_when_the_others_are_answered(void **state)
+{
+	struct fixture *f = *state;
+	unsigned lost = 0, good = 0, same = 0;
+	ino_t before[8], after[8];
+
+	serve(f, "1M", "0", "1");
+	must_open(f, "connections=3;settle=1");
+	for (unsigned i = 0; i < 12; i++)
+		submit(f, i, STORE_WRITE);
+	send_all(f);
+	assert_int_equal(connections(f, before, true), 3);
+	for (unsigned i = 0; i < 12; i++) {
+		int err = ended(f, i);
+
+		lost += err == -ENOTCONN;
+		good += !err;
+	}
+	assert_int_equal(lost, 4);
+	assert_int_equal(good, 8);
+	until_away(f, false);
+	assert_int_equal(act(f, STORE_WRITE, 0), 0);
+	assert_int_equal(connections(f, after, false), 3);
+	for (unsigned i = 0; i < 9; i++)
+		same += before[i / 3] == after[i % 3];
+	assert_int_equal(same, 2);
+	/* the server is the same one: nothing that it had answered is lost */
+	assert_int_equal(act(f, STORE_FLUSH, 0), 0);
+}
+
 static void every_reactor_comes_back(void **state)
 {
 	struct fixture *f = *state;
@@ -416,6 +469,7 @@ int main(int argc, char **argv)
 		TEST(reads_end_when_the_server_stays_away),
 		TEST(a_server_that_cannot_be_seen_is_given_time_for_what_it_had),
 		TEST(several_connections_come_back),
+		TEST(one_lost_connection_is_made_anew_when_the_others_are_answered),
 		TEST_TWO(every_reactor_comes_back),
 		TEST(a_store_whose_server_is_away_can_be_closed),
 		TEST_TWO(a_store_whose_server_is_away_can_be_closed),
