@@ -74,8 +74,10 @@ static const struct ctl_option trace_dump_options[] = {
 
 const struct command commands[] = {
 	{ "export", "export", { "PATH" }, { ARG_PATH | OPT }, export_options, false, show_export,
-	  "serve a file or block device: one command to a usable target",
+	  "serve a file, block device, image or NBD export: one command to a usable target",
 	  "tgtctl export /srv/disk.img --size 10G\n"
+	  "  tgtctl export /srv/disk.qcow2\n"
+	  "  tgtctl export nbd://images.example.org/disk1\n"
 	  "  tgtctl export /dev/vg0/lv0 --name iqn.2026-01.org.example:lv0 --allow 192.0.2.0/24" },
 
 	{ "target create", "target.create", { "NAME" }, { ARG_NAME }, target_create_options, false,
