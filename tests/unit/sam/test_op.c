@@ -260,6 +260,64 @@ static void the_self_test_finds_broken_tables(void **state)
 		assert_int_equal(try_rows(&fields[i], 1), -EINVAL);
 }
 
+static void a_row_for_any_service_action_serves_those_without_one(void **state)
+{
+	static struct op any[] = { BARE(0xa3, 0x0d, 12), BARE(0xa3, OP_ANY_SA, 12) };
+	static const struct op_table t = { any, 2 };
+	static const struct op_table *const ts[] = { &t, NULL };
+	struct op_index aix;
+	int bad;
+
+	assert_int_equal(op_index_build(&aix, ts, NULL), 0);
+	assert_ptr_equal(op_find(&aix, (uint8_t[12]){ 0xa3, 0x0d }, 12, &bad), &any[0]);
+	assert_ptr_equal(op_find(&aix, (uint8_t[12]){ 0xa3, 0x0c }, 12, &bad), &any[1]);
+	assert_int_equal(bad, 0);
+}
+
+static void a_raw_row_has_no_reserved_bits(void **state)
+{
+	static struct op raw[] = { ROW(0x08, OP_NO_SA, 6, read6) };
+	static const struct op_table t = { raw, 1 };
+	static const struct op_table *const ts[] = { &t, NULL };
+	uint8_t cdb[16], bit;
+	struct cdb_args args;
+	struct op_index rix;
+	uint16_t byte;
+
+	raw[0].flags = OP_RAW;
+	assert_int_equal(op_index_build(&rix, ts, NULL), 0);
+	memset(cdb, 0xff, sizeof(cdb));
+	assert_int_equal(op_decode(&raw[0], cdb, &args, &byte, &bit), 0);
+	assert_int_equal(args.lba, 0x1fffff);
+}
+
+static void a_cdb_says_how_long_it_is(void **state)
+{
+	static const uint8_t by_group[] = { 6, 10, 10, 16, 16, 12 };
+
+	for (unsigned i = 0; i < array_size(by_group); i++)
+		if (i != 3) /* reserved, and 7Fh */
+			assert_int_equal(op_cdb_len((uint8_t[16]){ (uint8_t)(i << 5) }, 16),
+					 by_group[i]);
+	assert_int_equal(op_cdb_len((uint8_t[32]){ [0] = 0x7f, [7] = 24 }, 32), 32);
+	assert_int_equal(op_cdb_len((uint8_t[32]){ [0] = 0x7f, [7] = 24 }, 31), 0);
+	assert_int_equal(op_cdb_len((uint8_t[16]){ 0x7f }, 4), 4);
+	assert_int_equal(op_cdb_len((uint8_t[16]){ 0x28 }, 6), 0);
+	assert_int_equal(op_cdb_len((uint8_t[16]){ 0xd8 }, 16), 10);
+	assert_int_equal(op_cdb_len((uint8_t[16]){ [0] = 0xd8, [11] = 1 }, 16), 12);
+	assert_int_equal(op_cdb_len((uint8_t[16]){ [0] = 0xd8, [15] = 1 }, 16), 16);
+	assert_int_equal(op_cdb_len((uint8_t[16]){ 0 }, 0), 0);
+}
+
+static void control_is_where_the_standard_says(void **state)
+{
+	assert_int_equal(op_control_at((uint8_t[16]){ 0x00 }, 6), 5);
+	assert_int_equal(op_control_at((uint8_t[16]){ 0xa0 }, 12), 11);
+	assert_int_equal(op_control_at((uint8_t[32]){ 0x7f }, 32), 1);
+	assert_int_equal(op_control_at((uint8_t[16]){ 0xd8 }, 10), -1);
+	assert_int_equal(op_control_at((uint8_t[16]){ 0x00 }, 0), -1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -273,6 +331,10 @@ int main(void)
 		cmocka_unit_test(usage_masks_follow_from_the_fields),
 		cmocka_unit_test(indexes_number_each_row_once),
 		cmocka_unit_test(the_self_test_finds_broken_tables),
+		cmocka_unit_test(a_row_for_any_service_action_serves_those_without_one),
+		cmocka_unit_test(a_raw_row_has_no_reserved_bits),
+		cmocka_unit_test(a_cdb_says_how_long_it_is),
+		cmocka_unit_test(control_is_where_the_standard_says),
 	};
 
 	return cmocka_run_group_tests(tests, build, NULL);
