@@ -97,7 +97,7 @@ static int find_word(struct store *s, const struct word *list, const char *key, 
 static int option_verbs(struct store *s, struct error *x, struct err *e)
 {
 	const char *text = store_option(s, "verbs");
-	int err = 0, v;
+	int err = 0, v = 0;
 
 	x->verbs = text ? 0 : DATA_VERBS;
 	while (text && !err) {
