@@ -426,6 +426,7 @@ static void reset_device(struct lu_part *part)
 #define PROBE_TIMEOUT (20 * NSEC_PER_SEC)
 
 static const uint8_t inquiry_cdb[6] = { 0x12, 0, 0, 0, PASS_INQUIRY_LEN, 0 };
+static const uint8_t serial_cdb[6] = { 0x12, 1, 0x80, 0, PASS_SERIAL_LEN, 0 };
 
 static void probe_answered(struct msg *m)
 {
@@ -436,38 +437,59 @@ static void probe_answered(struct msg *m)
 
 static void probe_submit(struct pass_probe *p);
 
-static void probe_ended(struct store_io *io)
+static void inquiry_answered(struct pass_probe *p)
 {
-	struct pass_probe *p = container_of(io, struct pass_probe, io);
 	const char *path = store_path(p->store);
+	int err = p->io.err;
 
-	if (!io->err && p->raw.status != ST_GOOD && ++p->tries < PROBE_TRIES) {
-		probe_submit(p);
-		return;
-	}
-	if (io->err)
-		err_set(&p->err, io->err, "%s does not answer INQUIRY: %s", path,
-			strerror(-io->err));
+	if (err)
+		err_set(&p->err, err, "%s does not answer INQUIRY: %s", path, strerror(-err));
 	else if (p->raw.status != ST_GOOD)
 		err_set(&p->err, -EIO, "%s answers INQUIRY with status %02xh: look at the device",
 			path, p->raw.status);
 	else if (p->raw.residual > PASS_INQUIRY_LEN - 5)
 		err_set(&p->err, -EIO, "%s answers INQUIRY with no data: look at the device", path);
+}
+
+static void probe_ended(struct store_io *io)
+{
+	struct pass_probe *p = container_of(io, struct pass_probe, io);
+	bool good = !io->err && p->raw.status == ST_GOOD;
+
+	if (!io->err && !good && ++p->tries < PROBE_TRIES) {
+		probe_submit(p);
+		return;
+	}
+	if (p->asks_serial) { /* not every device has one */
+		if (!good)
+			memset(p->serial, 0, sizeof(p->serial));
+	} else {
+		inquiry_answered(p);
+		if (!p->err.code) {
+			p->asks_serial = true;
+			p->tries = 0;
+			probe_submit(p);
+			return;
+		}
+	}
 	reactor_post(p->self, &p->msg, probe_answered);
 }
 
 /* On the home. */
 static void probe_submit(struct pass_probe *p)
 {
-	memset(p->inquiry, 0, sizeof(p->inquiry));
-	p->iov = (struct iovec){ p->inquiry, sizeof(p->inquiry) };
+	uint8_t *to = p->asks_serial ? p->serial : p->inquiry;
+	uint32_t len = p->asks_serial ? PASS_SERIAL_LEN : PASS_INQUIRY_LEN;
+
+	memset(to, 0, len);
+	p->iov = (struct iovec){ to, len };
 	p->raw = (struct store_raw){
-		.cdb = inquiry_cdb,
+		.cdb = p->asks_serial ? serial_cdb : inquiry_cdb,
 		.cdb_len = sizeof(inquiry_cdb),
 		.in = true,
 		.iov = &p->iov,
 		.iovcnt = 1,
-		.length = sizeof(p->inquiry),
+		.length = len,
 		.timeout = PROBE_TIMEOUT,
 		.sense = p->sense,
 		.sense_room = sizeof(p->sense),
@@ -492,7 +514,16 @@ void pass_probe(struct pass_probe *p)
 	p->self = reactor_self();
 	p->err.code = 0;
 	p->tries = 0;
+	p->asks_serial = false;
 	reactor_post(p->home, &p->msg, probe_posted);
+}
+
+bool pass_same(const struct pass_probe *a, const struct pass_probe *b)
+{
+	/* type, vendor and product; the revision changes with firmware */
+	return (a->inquiry[0] & 0x1f) == (b->inquiry[0] & 0x1f) &&
+	       !memcmp(a->inquiry + 8, b->inquiry + 8, 24) &&
+	       !memcmp(a->serial, b->serial, PASS_SERIAL_LEN);
 }
 
 /* ---- making one ------------------------------------------------------------------------------ */

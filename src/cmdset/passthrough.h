@@ -7,6 +7,7 @@
 #include "stgt/store.h"
 
 #define PASS_INQUIRY_LEN 36 /* of standard INQUIRY data: what every device has (SPC-5 6.6.2) */
+#define PASS_SERIAL_LEN 64 /* of the unit serial number page, if it has one (SPC-5 7.7.19) */
 
 extern const struct device_server passthrough_server;
 
@@ -20,6 +21,7 @@ struct pass_probe {
 	/* out */
 	struct err err; /* code 0: it answered */
 	uint8_t inquiry[PASS_INQUIRY_LEN];
+	uint8_t serial[PASS_SERIAL_LEN]; /* zeroes: it does not say */
 	/* private */
 	struct reactor *self;
 	struct msg msg;
@@ -28,10 +30,14 @@ struct pass_probe {
 	struct iovec iov;
 	uint8_t sense[32];
 	unsigned tries;
+	bool asks_serial;
 };
 
 /* done follows, never inside this call. Bounded by the time that the store gives a command. */
 void pass_probe(struct pass_probe *p);
+
+/* True if two answers are of one device, as far as it tells. */
+bool pass_same(const struct pass_probe *a, const struct pass_probe *b);
 
 /*
  * Make an LU of the device that @c->store leads to and @inquiry (PASS_INQUIRY_LEN bytes) is

@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "cmdset/cmdset.h"
+#include "cmdset/passthrough.h"
 #include "sam/transaction.h"
 
 #define LOOK_NS (2 * NSEC_PER_MSEC) /* between looks at what the store still works on */
@@ -161,6 +162,45 @@ static void open_own(struct job *j)
 		  &(struct store_spec){ u->bstype, u->path, u->bsopts, u->bsoflags, u->block_size,
 					u->readonly },
 		  true);
+}
+
+static void recognised(struct pass_probe *p)
+{
+	struct job *j = p->arg;
+
+	j->err = p->err;
+	if (!p->err.code && !pass_same(p, j->unit->probe))
+		err_set(&j->err, -ENODEV,
+			"%s leads to another device now: delete the logical unit, and make one of "
+			"the device that is meant",
+			store_path(j->next));
+	free(p);
+	if (j->err.code)
+		fail(j);
+	else
+		next(j);
+}
+
+/* A device that is passed through must be the one that it was. */
+static void recognise(struct job *j)
+{
+	struct pass_probe *p;
+
+	if (!j->unit->probe) {
+		next(j);
+		return;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		err_set(&j->err, -ENOMEM, "no memory to ask who %s is", store_path(j->next));
+		fail(j);
+		return;
+	}
+	p->store = j->next;
+	p->home = j->unit->lu->home;
+	p->done = recognised;
+	p->arg = j;
+	pass_probe(p);
 }
 
 static void open_other(struct job *j)
@@ -445,16 +485,21 @@ static step resize_steps[] = { ask_size, publish_size, end };
 static step offline_steps[] = { open_placeholder, pause_unit, wait_idle, flush,
 				take_away,	  close_old,  end };
 static step lost_offline_steps[] = { stay_away, end };
-static step online_steps[] = { open_own, bring_back, close_old, end };
+static step online_steps[] = { open_own, recognise, bring_back, close_old, end };
 static step swap_steps[] = { open_other, check_other, pause_unit, wait_idle, flush,
 			     exchange,	 close_old,   take_words, end };
-static step reopen_steps[] = { open_placeholder, pause_unit, wait_idle,	 flush,	    take_away,
-			       close_old,	 open_own,   bring_back, close_old, end };
+static step reopen_steps[] = { open_placeholder, pause_unit, wait_idle, flush,
+			       take_away,	 close_old,  open_own,	recognise,
+			       bring_back,	 close_old,  end };
+
+static step recover_steps[] = { open_placeholder, take_away, close_old, open_own, bring_back,
+				close_old,	  end };
 
 static step *const steps[] = {
 	[MEDIUM_RESIZE] = resize_steps, [MEDIUM_OFFLINE] = offline_steps,
 	[MEDIUM_ONLINE] = online_steps, [MEDIUM_SWAP] = swap_steps,
 	[MEDIUM_REOPEN] = reopen_steps,
+	[MEDIUM_RECOVER] = recover_steps,
 };
 
 static int check(const struct unit *u, const struct medium_wish *w, struct err *e)
@@ -571,7 +616,7 @@ static void begin_pending(struct unit *u)
 	if (u->updating || u->removing || !u->ready || timer_armed(&u->retry))
 		return;
 	if (u->events & STORE_LOST && u->medium_state != UNIT_OFFLINE) {
-		wish.deed = u->medium_state == UNIT_LOST ? MEDIUM_ONLINE : MEDIUM_REOPEN;
+		wish.deed = u->medium_state == UNIT_LOST ? MEDIUM_ONLINE : MEDIUM_RECOVER;
 		u->events = 0;
 		if (medium_change(u, &wish, reopened, u, &e))
 			reopened(u, &e);

@@ -5,6 +5,7 @@
 
 #include "rig.h"
 #include "base/sgl.h"
+#include "cmdset/passthrough.h"
 #include "reactor/clock.h"
 #include "store/store.h"
 
@@ -725,6 +726,108 @@ static void a_session_may_end_while_the_device_works(void **state)
 	good(tur(S0));
 }
 
+/* ---- who is it ------------------------------------------------------------------------------------------ */
+
+static void probe_done(struct pass_probe *p)
+{
+	*(bool *)p->arg = true;
+}
+
+static void ask(struct pass_probe *p)
+{
+	bool done = false;
+
+	*p = (struct pass_probe){
+		.store = rig.store, .home = rig.reactor[0], .done = probe_done, .arg = &done
+	};
+	reactor_turn(rig.control, 0);
+	pass_probe(p);
+	rig_until(done);
+}
+
+static void a_device_is_known_again(void **state)
+{
+	struct pass_probe was, is;
+
+	ask(&was);
+	assert_int_equal(was.err.code, 0);
+	check_pattern(was.inquiry, PASS_INQUIRY_LEN);
+	check_pattern(was.serial, PASS_SERIAL_LEN);
+	ask(&is);
+	assert_true(pass_same(&was, &is));
+	is.inquiry[33] ^= 1; /* a newer firmware */
+	assert_true(pass_same(&was, &is));
+	is.serial[7] ^= 1;
+	assert_false(pass_same(&was, &is));
+	dev.err = -ENODEV;
+	ask(&is);
+	assert_int_equal(is.err.code, -ENODEV);
+	dev.err = 0;
+	dev.status = ST_BUSY;
+	ask(&is);
+	assert_int_equal(is.err.code, -EIO);
+	device_good();
+	dev.residual = PASS_INQUIRY_LEN;
+	ask(&is);
+	assert_int_equal(is.err.code, -EIO);
+}
+
+/* ---- whatever comes ---------------------------------------------------------------------------------- */
+
+static uint64_t seed = 20261121;
+
+static uint32_t chance(uint32_t n)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(seed >> 33) % n;
+}
+
+static void any_answer(void)
+{
+	static const int errors[] = { -ENODEV, -EAGAIN, -EIO, -ENOTCONN, -ERANGE };
+
+	dev.status = (uint8_t)(chance(4) ? chance(2) * ST_CHECK_CONDITION : chance(256));
+	dev.sense_len = (uint8_t)chance(sizeof(dev.sense) + 1);
+	for (unsigned i = 0; i < sizeof(dev.sense); i++)
+		dev.sense[i] = (uint8_t)(chance(2) ? chance(256) : chance(8));
+	dev.err = chance(8) ? 0 : errors[chance(array_size(errors))];
+}
+
+static void any_command(struct loop_cmd *c, struct loop_session *s)
+{
+	rig_cmd(c, s, CDB(0), NULL, NULL, 0);
+	c->cdb_len = 1 + chance(40);
+	for (unsigned i = 0; i < c->cdb_len; i++)
+		c->cdb[i] = (uint8_t)(chance(3) ? chance(256) : 0);
+	c->expected = chance(4) ? chance(4096) : chance(MOST + 4096);
+	c->read = chance(2);
+	c->write = chance(c->read ? 16 : 2) == 1;
+	c->in = c->read ? buf : NULL;
+	c->out = c->write ? buf : NULL;
+	c->late = chance(2);
+	c->segment = chance(3) * 5000;
+}
+
+static void whatever_comes_ends(void **state)
+{
+	struct loop_session *s = other();
+	struct loop_cmd c;
+
+	for (unsigned i = 0; i < 5000; i++) {
+		any_answer();
+		any_command(&c, chance(2) ? s : S0);
+		dev.residual = c.expected ? chance(c.expected + 1) : 0;
+		rig_start(&c);
+		rig_until(c.finished);
+		assert_false(c.gap);
+		assert_true(c.in_len <= c.expected);
+		assert_true(c.sense_len <= sizeof(dev.sense));
+		assert_true(c.scsi.residual_count <= c.expected || c.scsi.verdict != V_GOOD ||
+			    c.cdb[0] == 0xa0);
+	}
+	assert_true(dev.commands > 1000);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -763,6 +866,8 @@ int main(int argc, char **argv)
 		T(a_target_reset_resets_the_device),
 		T(a_device_that_is_removed_ends_its_commands),
 		T(a_session_may_end_while_the_device_works),
+		T(a_device_is_known_again),
+		T(whatever_comes_ends),
 	};
 
 	rig_args(argc, argv);
