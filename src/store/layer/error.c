@@ -8,6 +8,7 @@
  * what follows the first byte that is not known to be good may be anything.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -119,9 +120,9 @@ static int option_blocks(struct store *s, const char *key, uint32_t block, uint6
 	if (err || *v == UINT64_MAX || *v % block == 0)
 		return err;
 	return store_err(e, -EINVAL,
-			 "%s=%llu of store %s is not a multiple of the block size: use %llu", key,
-			 (unsigned long long)*v, store_type(s),
-			 (unsigned long long)(*v / block * block));
+			 "%s=%" PRIu64
+			 " of store %s is not a multiple of the block size: use %" PRIu64,
+			 key, *v, store_type(s), *v / block * block);
 }
 
 static int option_numbers(struct store *s, struct error *x, struct err *e)
