@@ -6,7 +6,7 @@ import time
 
 import machine
 import show
-from rows import GATES
+from rows import GATES, STORES
 from stats import ratio, summary
 
 BEGIN = "<!-- bench: begin; what follows is written by make bench -->"
@@ -49,15 +49,19 @@ def ratio_cell(cells, peer, key):
 def store_table(store, measurement, names):
     rows = [r for r in measurement.rows if r.store == store and r.name in measurement.cells]
     used = [n for n in names if any(n in measurement.cells[r.name] for r in rows)]
+    # of whom there is a figure
+    ratios = [(title, peer, key) for title, peer, key in (
+        ("CPU / floor", "floor", "target_cpu_us"), ("IOPS / floor", "floor", "iops"), ("IOPS / tgt", "tgt", "iops"))
+        if peer in used]
     body = []
     for r in rows:
         cells = measurement.cells[r.name]
         stgt = cells.get("stgt")
         p99 = "" if stgt is None or stgt.value("iops") is None else "%.0f" % stgt.latency("p99")
         body.append([r.name.split("/")[1]] + [cell(cells.get(n)) for n in used] +
-                    [p99, ratio_cell(cells, "floor", "target_cpu_us"), ratio_cell(cells, "floor", "iops"),
-                     ratio_cell(cells, "tgt", "iops"), str(sum(len(c.dirty) for c in cells.values()))])
-    return table([store] + used + ["p99 us", "CPU / floor", "IOPS / floor", "IOPS / tgt", "rejected"], body)
+                    [p99] + [ratio_cell(cells, peer, key) for _, peer, key in ratios] +
+                    [str(sum(len(c.dirty) for c in cells.values()))])
+    return table([store] + used + ["p99 us"] + [title for title, _, _ in ratios] + ["rejected"], body)
 
 
 def generated(o, measurement, names, verdicts, about):
@@ -76,9 +80,10 @@ def generated(o, measurement, names, verdicts, about):
     yield ""
     yield ("Each cell: I/O per second, microseconds of the target's CPU per I/O (medians). A ? marks cells without a "
            "clean run, a ! those with fewer than asked for; `rejected` counts runs that were disturbed, of all peers. "
-           "`read-4k-qd32x4`: four connections.")
+           "`read-4k-qd32x4`: four connections. `mmap` serves the file of `file` by a mapping; `direct` serves another "
+           "around the page cache, from the disk.")
     yield ""
-    for store in ("null", "mem", "file"):
+    for store in STORES:
         if store in measurement.bench.stores:
             yield from store_table(store, measurement, names)
     for line in show.special_lines(measurement.special):
@@ -125,7 +130,8 @@ def panel(x, title, values, css, step):
 
 
 def chart(measurement):
-    rows = [r for r in measurement.rows if r.name in measurement.cells]
+    # rows with somebody to be compared with
+    rows = [r for r in measurement.rows if {"floor", "tgt"} & set(measurement.cells.get(r.name, ()))]
 
     def values(peer, key):
         found = []

@@ -4,11 +4,12 @@
 import json
 import os
 import subprocess
-import threading
 import time
 
 import peers
+import special
 from peers import Trouble
+from rows import CACHED, STORES
 from stats import Cell
 
 ANY = "1000000"  # a limit that is none
@@ -21,22 +22,30 @@ class Bench:
     def __init__(self, options, folder, build):
         self.options, self.folder, self.build = options, folder, build
         self.file = os.path.join(folder, "disk.img")
+        self.direct_file = os.path.join(folder, "direct.img")  # O_DIRECT would drop pages of the other
         self.target_cpus, self.generator_cpus = options.target_cpus, {options.generator_cpu}
         self.file_size, self.mem_size = options.file_size, options.mem_size
         self.stgt_options, self.other, self.other_options = options.tgtd_options, options.other, options.other_options
         self.spdk, self.spdk_options = options.spdk, options.spdk_options
         self.peers, self.keeper, self.stores = {}, None, []
+        self.holder = None  # (peer, store): the tgtd that has a file to itself
         self.refused = {}  # peer: why it takes no part
         self.current = None  # the generator that runs
 
     def size_of(self, store):
-        return {"null": 4 << 30, "mem": self.mem_size, "file": self.file_size}[store]
+        return {"null": 4 << 30, "mem": self.mem_size}.get(store, self.file_size)
+
+    def path_of(self, store):
+        return self.direct_file if store == "direct" else self.file
 
     def bring_up(self, names, rows, say):
-        self.stores = [s for s in ("null", "mem", "file") if any(r.store == s for r in rows)]
-        if "file" in self.stores:
+        self.stores = [s for s in STORES if any(r.store == s for r in rows)]
+        if any(s in CACHED for s in self.stores):
             say("writing a file of %d MiB into the page cache" % (self.file_size >> 20))
             self.keeper = peers.Keeper(self, self.file_size)
+        if "direct" in self.stores:
+            say("writing another that is not in the page cache")
+            write_uncached(self.direct_file, self.file_size)
         for name in names:
             stores = [s for s in self.stores if any(r.store == s and peers.takes_part(name, r) for r in rows)]
             if not stores:
@@ -97,6 +106,19 @@ class Bench:
         return result
 
 
+def write_uncached(path, size):
+    """A file of data, not of holes, and none of it in the page cache."""
+    piece = os.urandom(peers.MIB)
+    try:
+        with open(path, "wb", buffering=0) as f:
+            for _ in range(0, size, len(piece)):
+                f.write(piece)
+            os.fsync(f.fileno())
+            os.posix_fadvise(f.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    except OSError as e:
+        raise Trouble("%s: %s" % (path, e.strerror)) from None
+
+
 def row_arguments(row, options):
     args = ["--rw", row.rw, "--bs", row.bs, "--qd", str(row.qd), "--sessions", str(row.sessions),
             "--seconds", str(options.seconds), "--warmup", str(options.warmup)]
@@ -148,7 +170,7 @@ class Measurement:
 
     def one(self, peer, row):
         """One run; returns (result, clean)."""
-        watched = row.store == "file" and self.bench.keeper
+        watched = row.store in CACHED and self.bench.keeper
         missing = self.bench.keeper.missing() if watched else 0
         result = self.bench.generate(peer, row.store, row_arguments(row, self.options) + limits(peer, self.options))
         if watched:
@@ -195,69 +217,9 @@ class Measurement:
             self.measure(row)
             self.progress.row_done(row, self.cells[row.name])
 
-    # -- rows that are not a peer's --------------------------------------------------------------------------------
-
     def run_special(self, name):
         self.progress.note("measuring " + name)
-        peer = {"idle": Idle, "memory": Memory}[name](self.bench)
         try:
-            peer.start(["null"])
-            self.special[name] = {"idle": self.idle, "memory": self.memory}[name](peer)
-        finally:
-            peer.stop()
-            peer.kill()
-
-    def idle(self, peer):
-        """What a thousand sessions without work wake up. Threads by name: tgtd-N are reactors."""
-        seconds = 3 if self.options.quick else 10
-        result = self.bench.generate(peer, "null", ["--idle", "--sessions", "1000", "--qd", "1", "--warmup", "6000",
-                                                    "--seconds", str(seconds)])
-        reactors = [t for t in result["target_threads"] if t["name"].startswith("tgtd-")]
-        others = [t for t in result["target_threads"] if not t["name"].startswith("tgtd-")]
-        return {"wakeups": max(t["sleeps"] for t in reactors) / result["seconds"], "sessions": result["alive_sessions"],
-                "control_wakeups": sum(t["sleeps"] for t in others) / result["seconds"],
-                "cpu_pct": result["target_cpu_pct"], "resident_mib": result["target_rss"] / peers.MIB}
-
-    def memory(self, peer):
-        """256 connections that would have 32 GiB of writes under way: what is resident, and what is said to them."""
-        peak = [0]
-        over = threading.Event()
-
-        def watch():
-            while not over.wait(0.02):
-                peak[0] = max(peak[0], resident(peer.proc.pid))
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            result = self.bench.generate(peer, "null", ["--rw", "write", "--bs", "1M", "--seq", "--qd", "128",
-                                                        "--sessions", "256", "--timeout", "60", "--seconds",
-                                                        "3" if self.options.quick else "10"])
-        finally:
-            over.set()
-            watcher.join()
-        statuses = result["statuses"]
-        return {"resident_mib": peak[0] / peers.MIB, "failed": statuses["check_condition"] + statuses["other"],
-                "lost": 256 - result["alive_sessions"], "done": result["done"], "full": statuses["task_set_full"],
-                "busy": statuses["busy"], "mb_per_s": result["mb_per_s"]}
-
-
-class Idle(peers.Stgt):
-    name = "stgt-idle"
-
-
-class Memory(peers.Stgt):
-    name = "stgt-memory"
-    options = ("--reactors", "1", "--memory", "256M")
-
-
-def resident(pid):
-    """Resident bytes that are the process's own; a mapped file's pages are the page cache's."""
-    own = 0
-    try:
-        with open("/proc/%d/status" % pid) as f:
-            for line in f:
-                if line.startswith(("RssAnon:", "RssShmem:")):
-                    own += int(line.split()[1]) << 10
-    except OSError:
-        pass
-    return own
+            self.special[name] = special.ROWS[name](self.bench, self.progress.note)
+        except Trouble as e:
+            self.special[name] = {"left_out": str(e)}

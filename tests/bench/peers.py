@@ -17,12 +17,16 @@ import socket
 import subprocess
 import time
 
+from rows import COMPLETE, LAYERED, STORES
+
 TARGET = "iqn.2026-11.io.stgt.bench:"
 READY_SECONDS = 20
 STOP_SECONDS = 10
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 MIB = 1 << 20
+# Stores of tgtd that serve a file: what lun create is told
+FILES = {"file": (), "mmap": ("--type", "mmap"), "direct": ("--bsoflags", "direct")}
 
 
 class Trouble(Exception):
@@ -63,7 +67,7 @@ class Peer:
 
     name = ""
     what = ""  # for documentation
-    stores = ("null", "mem", "file")
+    stores = COMPLETE
     pinned = True
     several_threads = False  # they wait for each other on their CPUs: that is no disturbance
     spins = False  # uses its CPU while idle: is stopped between its turns
@@ -155,7 +159,9 @@ class Peer:
 class Stgt(Peer):
     name = "stgt"
     what = "tgtd of this tree, one reactor, sleeping"
+    stores = STORES
     options = ("--reactors", "1")
+    types = {}  # of a store that is no file, if not its name
 
     def program(self):
         return os.path.join(self.bench.build, "tgtd")
@@ -171,39 +177,58 @@ class Stgt(Peer):
         for store in stores:
             name = TARGET + store
             self.luns[store] = (name, 1)
-            if store != "file":
-                self.tgtctl("export", "--type", store, "--size", str(self.bench.size_of(store)), "--name", name)
-                continue
-            self.tgtctl("target", "create", name)
-            self.tgtctl("acl", "add", name, "ALL")
-        self.has_file = False
+            if store in FILES:
+                self.tgtctl("target", "create", name)
+                self.tgtctl("acl", "add", name, "ALL")
+            else:
+                self.tgtctl("export", "--type", self.types.get(store, store), "--size",
+                            str(self.bench.size_of(store)), "--name", name)
 
-    # A tgtd has its file to itself, so there is a LUN with it only while it is the turn of this one.
+    # A tgtd has its file to itself, so only one LUN has it at a time; it stays until another tgtd or store has its
+    # turn, so that a mapping stays warm as that of the floor does.
     def wake(self, store):
-        if store == "file" and not self.has_file:
-            self.tgtctl("lun", "create", TARGET + store, self.bench.file, "--lun", "1")
-            self.has_file = True
-
-    def rest(self):
-        if self.has_file:
-            self.tgtctl("lun", "delete", TARGET + "file", "1")
-            self.has_file = False
+        if store not in FILES or self.bench.holder == (self, store):
+            return
+        if self.bench.holder:
+            peer, held = self.bench.holder
+            self.bench.holder = None
+            if peer.proc.poll() is None:
+                peer.tgtctl("lun", "delete", TARGET + held, "1")
+        self.tgtctl("lun", "create", TARGET + store, self.bench.path_of(store), "--lun", "1", *FILES[store])
+        self.bench.holder = (self, store)
 
 
 class StgtFree(Stgt):
     name = "stgt-free"
+    stores = COMPLETE
     what = "the same where the scheduler puts it, as tgt is"
     pinned = False
 
 
 class StgtPoll(Stgt):
     name = "stgt-poll"
+    stores = COMPLETE
     what = "the same with --poll 50: it spins for 50 us before it sleeps"
     options = ("--reactors", "1", "--poll", "50")
 
 
+class StgtEpoll(Stgt):
+    name = "stgt-epoll"
+    what = "the same on epoll instead of io_uring; direct I/O by libaio"
+    stores = ("direct",)
+    options = ("--reactors", "1", "--engine", "epoll")
+
+
+class StgtLayers(Stgt):
+    name = "stgt-layers"
+    what = "the same, the null store under two layers that let everything pass (limit, stats)"
+    stores = ("null",)
+    types = {"null": "limit:iops=1000000000+stats+null"}
+
+
 class StgtTwo(Stgt):
     name = "stgt-2"
+    stores = COMPLETE
     what = "the same with two reactors"
     options = ("--reactors", "2")
     several_threads = True
@@ -227,6 +252,7 @@ class Other(Stgt):
 
 class Floor(Peer):
     name = "floor"
+    stores = COMPLETE + ("mmap",)  # the one that a mapping has to beat
     what = "the least program that answers; file by pread and pwrite; sleeping. One process per store"
     options = ()
 
@@ -242,10 +268,12 @@ class Floor(Peer):
         self.rest()
 
     def start_one(self, store):
-        args = ["--file", self.bench.file] if store == "file" else ["--size", str(self.bench.size_of(store))]
+        args = ["--store", store, "--size", str(self.bench.size_of(store))]
+        if store in FILES:
+            args = ["--store", "file", "--file", self.bench.path_of(store)]
         with open(self.log_path, "ab") as log:
-            proc = spawn([os.path.join(self.bench.build, "tests/bench/bench-floor"), "127.0.0.1:0", "--store", store,
-                          "--seconds", "86400", *args, *self.options], self.cpus(), stdout=subprocess.PIPE, stderr=log)
+            proc = spawn([os.path.join(self.bench.build, "tests/bench/bench-floor"), "127.0.0.1:0", "--seconds",
+                          "86400", *args, *self.options], self.cpus(), stdout=subprocess.PIPE, stderr=log)
         self.procs[store] = proc
         words = proc.stdout.readline().decode().split(":")
         if len(words) != 2:
@@ -275,13 +303,14 @@ class Floor(Peer):
 class FloorMmap(Floor):
     name = "floor-mmap"
     what = "the floor sending from, and copying into, a mapping of the file"
-    stores = ("file",)
+    stores = ("file", "mmap")
     options = ("--io", "mmap")
 
 
 class FloorSpin(Floor):
     name = "floor-spin"
     what = "the floor that never sleeps"
+    stores = COMPLETE
     options = ("--spin",)
     spins = True
 
@@ -371,9 +400,11 @@ class Spdk(Peer):
             self.luns[store] = (TARGET + store, 0)  # it insists on a LUN 0
 
 
-KINDS = (Stgt, StgtFree, StgtPoll, StgtTwo, Other, Floor, FloorMmap, FloorSpin, Tgt, TgtPinned, Spdk)
+KINDS = (Stgt, StgtFree, StgtPoll, StgtTwo, StgtEpoll, StgtLayers, Other, Floor, FloorMmap, FloorSpin, Tgt, TgtPinned,
+         Spdk)
 ALL = {kind.name: kind for kind in KINDS}
-DEFAULT = ("stgt", "stgt-free", "stgt-poll", "stgt-2", "floor", "floor-mmap", "floor-spin", "tgt")
+DEFAULT = ("stgt", "stgt-free", "stgt-poll", "stgt-2", "stgt-epoll", "stgt-layers", "floor", "floor-mmap",
+           "floor-spin", "tgt")
 
 
 def takes_part(name, row):
@@ -384,6 +415,8 @@ def takes_part(name, row):
         return row.qd == 1
     if name == "stgt-2":
         return row.sessions > 1
+    if name == "stgt-layers":
+        return row.name in LAYERED
     if name == "floor-spin":
         return row.bs == "4k" and not row.digests and row.rw == "read" and row.sessions == 1
     if name == "floor-mmap":

@@ -15,23 +15,47 @@ SMALL = (  # name, rw, queue depth, sessions
     ("mix-4k-qd32", "mix", 32, 1),
 )
 LARGE = tuple(("%s-%s" % (rw, size), rw, size) for size in ("64k", "256k", "1m") for rw in ("read", "write"))
-STORES = ("null", "mem", "file")
+COMPLETE = ("null", "mem", "file")  # stores with all of these rows
+STORES = COMPLETE + ("mmap", "direct")
+CACHED = ("mmap", "file")  # what they serve has to be in the page cache
+
+# Rows of the stores that serve a file in another way: name, rw, block, queue depth, in sequence, digests.
+MORE = {
+    "mmap": (
+        ("read-4k-qd1", "read", "4k", 1, False, False),
+        ("read-4k-qd32", "read", "4k", 32, False, False),
+        ("read-4k-qd32+digests", "read", "4k", 32, False, True),
+        ("read-64k", "read", "64k", 16, True, False),
+        ("read-256k", "read", "256k", 16, True, False),
+        ("read-1m", "read", "1m", 16, True, False),
+        ("write-4k-qd32", "write", "4k", 32, False, False),
+    ),
+    "direct": (
+        ("read-4k-qd32", "read", "4k", 32, False, False),
+        ("write-4k-qd32", "write", "4k", 32, False, False),
+        ("read-1m", "read", "1m", 16, True, False),
+    ),
+}
 
 
 def all_rows():
     rows = []
-    for store in STORES:
+    for store in COMPLETE:
         for name, rw, qd, sessions in SMALL:
             for digests in (False, True):  # next to each other: they are compared
                 full = "%s/%s%s" % (store, name, "+digests" if digests else "")
                 rows.append(Row(full, store, rw, "4k", qd, sessions, False, digests))
         for name, rw, size in LARGE:
             rows.append(Row("%s/%s" % (store, name), store, rw, size, 16, 1, True, False))
+    for store, more in MORE.items():
+        for name, rw, bs, qd, seq, digests in more:
+            rows.append(Row("%s/%s" % (store, name), store, rw, bs, qd, 1, seq, digests))
     return rows
 
 
-# Rows that are not a peer's: what a thousand idle sessions cost, and what many large writes take of memory.
-SPECIAL = ("idle", "memory")
+# Rows that are not a peer's: what a thousand idle sessions cost, what many large writes take of memory, and what is
+# left of the rate of another server by way of us.
+SPECIAL = ("idle", "memory", "nbd", "rbd")
 
 QUICK_ROWS = ("null/read-4k-qd1", "null/read-4k-qd32", "null/read-4k-qd32+digests", "null/read-4k-qd32x4",
               "file/read-4k-qd32", "file/write-4k-qd32", "file/read-256k", "file/write-256k")
@@ -40,7 +64,17 @@ QUICK_PEERS = ("stgt", "stgt-free", "floor", "tgt")
 TGT_FOURFOLD = ("*/*-4k-qd32*",)
 TGT_TWOFOLD = ("*/write-64k", "*/write-256k", "*/write-1m")
 QD1 = ("*/read-4k-qd1", "*/read-4k-qd1+digests")
+LAYERED = ("null/read-4k-qd32", "null/write-4k-qd32", "null/read-64k")  # rows of the null store under two layers
+MAPPED = ("mmap/read-4k-qd32", "mmap/read-64k", "mmap/read-256k", "mmap/read-1m")
 LARGE_ROWS = tuple("%s/%s" % (store, name) for store in ("null", "file") for name, _, _ in LARGE)
+
+# What the special rows nbd and rbd do: arguments of bench-load and bench-nbd, of rbd bench.
+NBD = {
+    "4 KiB read": ("--rw", "read", "--bs", "4K"),
+    "4 KiB write": ("--rw", "write", "--bs", "4K"),
+    "256 KiB copy out": ("--rw", "read", "--bs", "256K", "--seq"),
+}
+RBD = {"4 KiB read": "read", "4 KiB write": "write"}
 
 
 def _gate(name, rows, measure, gate, goal, peer="stgt", against="floor", better="low", unit="x", but=()):
@@ -56,6 +90,8 @@ GATES = (
     _gate("file, 4 KiB read QD32: below the pread floor", ("file/read-4k-qd32",), "cpu", None, 1.0),
     _gate("file, 4 KiB write QD32: CPU against pwrite", ("file/write-4k-qd32",), "cpu", 1.4, 1.15),
     _gate("64 KiB to 1 MiB: CPU against the floor", LARGE_ROWS, "cpu", 1.25, 1.05),
+    _gate("mmap, reads: CPU against pread", MAPPED, "cpu", 1.0, None),
+    _gate("null under two layers: CPU against none", LAYERED, "cpu", 1.03, None, peer="stgt-layers", against="stgt"),
     _gate("QD1, asleep: IOPS against the floor", ("*/read-4k-qd1",), "iops", 0.9, 0.97, better="high"),
     _gate("QD1, --poll=50: IOPS against SPDK", ("*/read-4k-qd1",), "iops", None, 1.0, peer="stgt-poll", against="spdk",
           better="high"),
@@ -74,4 +110,8 @@ GATES = (
     _gate("256 x QD128 x 1 MiB writes: memory, cap 256 MiB", ("memory",), "resident_mib", 320, 288, unit="MiB"),
     _gate("256 x QD128 x 1 MiB writes: commands failed", ("memory",), "failed", 0, 0, unit=""),
     _gate("256 x QD128 x 1 MiB writes: sessions lost", ("memory",), "lost", 0, 0, unit=""),
+    *(_gate("nbd, %s QD32: rate against the server's own" % what, ("nbd",), "ratio " + what, 0.6, None, better="high")
+      for what in NBD),
+    *(_gate("rbd, %s QD16: rate against rbd bench" % what, ("rbd",), "ratio " + what, 0.8, None, better="high")
+      for what in RBD),
 )

@@ -127,14 +127,31 @@ def gate_lines(gates, verdicts):
                 " and %d more" % (len(doubtful) - 3) if len(doubtful) > 3 else "")
 
 
+def rate_lines(name, s):
+    """Of a special row with rates of two."""
+    for what in (key[len("ratio "):] for key in s if key.startswith("ratio ")):
+        yield "%s: %s: %s/s of its own, %s/s through tgtd: %.2f" % (
+            name, what, thousands(s["own " + what]), thousands(s["ours " + what]), s["ratio " + what])
+
+
+def idle_lines(s):
+    yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of a CPU, "
+           "%.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"], s["resident_mib"]))
+
+
+def memory_lines(s):
+    yield ("memory: %d writes of 1 MiB done (%.0f MB/s), %d TASK SET FULL, %d BUSY, %d failed, %d sessions lost, at most "
+           "%.0f MiB resident" % (s["done"], s["mb_per_s"], s["full"], s["busy"], s["failed"], s["lost"],
+                                  s["resident_mib"]))
+
+
 def special_lines(special):
-    if "idle" in special:
-        s = special["idle"]
-        yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of "
-               "a CPU, %.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"],
-                                           s["resident_mib"]))
-    if "memory" in special:
-        s = special["memory"]
-        yield ("memory: %d writes of 1 MiB done (%.0f MB/s), %d TASK SET FULL, %d BUSY, %d failed, %d sessions lost, "
-               "at most %.0f MiB resident" % (s["done"], s["mb_per_s"], s["full"], s["busy"], s["failed"], s["lost"],
-                                           s["resident_mib"]))
+    for name, s in special.items():
+        if "left_out" in s:
+            yield "%s: left out: %s" % (name, s["left_out"])
+        elif name == "idle":
+            yield from idle_lines(s)
+        elif name == "memory":
+            yield from memory_lines(s)
+        else:
+            yield from rate_lines(name, s)
