@@ -153,7 +153,9 @@ struct store_limits {
 	uint64_t max_discard; /* bytes, 0: no limit */
 	uint32_t max_compare; /* bytes of a COMPARE_WRITE, 0: none is possible */
 	uint32_t discard_granularity; /* bytes, 0: unknown */
-	bool readonly, rotational;
+	uint32_t alignment; /* where the first unit of physical bytes begins, bytes */
+	bool readonly;
+	bool solid; /* known to have no rotating medium */
 	uint8_t affinity; /* enum store_affinity */
 	bool fua; /* the store itself keeps STORE_FUA; else the core flushes after */
 	bool write_through; /* what is written is stable when done, there is no volatile cache: WCE is 0 */
@@ -374,6 +376,8 @@ void store_submit(struct store *s, struct store_io *io);
 void store_cancel(struct store_io *io);
 
 const struct store_limits *store_limits(const struct store *s);
+/* What store_away() said: why there is no medium for now, NULL if there is one. Any thread. */
+const char *store_why_away(const struct store *s);
 const char *store_type(const struct store *s);
 const char *store_path(const struct store *s); /* "" if it has none */
 

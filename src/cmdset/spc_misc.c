@@ -2,10 +2,12 @@
 /* TEST UNIT READY, REQUEST SENSE, and the reservations of SPC-2. */
 #include "cmdset/internal.h"
 
-/* Whatever there is to say, the common checks have said. */
+/* What the common checks cannot know: a store that is away tells only who uses it. */
 enum verdict spc_test_unit_ready(struct scsi_cmd *cmd)
 {
-	return V_GOOD;
+	const struct store *s = view_of(cmd)->store;
+
+	return s && store_why_away(s) ? V_BECOMING_READY : V_GOOD;
 }
 
 /* ---- REQUEST SENSE (SPC-5) ------------------------------------------------------ */

@@ -492,14 +492,13 @@ static step reopen_steps[] = { open_placeholder, pause_unit, wait_idle, flush,
 			       take_away,	 close_old,  open_own,	recognise,
 			       bring_back,	 close_old,  end };
 
-static step recover_steps[] = { open_placeholder, take_away, close_old, open_own, bring_back,
-				close_old,	  end };
+static step recover_steps[] = { open_placeholder, take_away, close_old, open_own,
+				bring_back,	  close_old, end };
 
 static step *const steps[] = {
 	[MEDIUM_RESIZE] = resize_steps, [MEDIUM_OFFLINE] = offline_steps,
 	[MEDIUM_ONLINE] = online_steps, [MEDIUM_SWAP] = swap_steps,
-	[MEDIUM_REOPEN] = reopen_steps,
-	[MEDIUM_RECOVER] = recover_steps,
+	[MEDIUM_REOPEN] = reopen_steps, [MEDIUM_RECOVER] = recover_steps,
 };
 
 static int check(const struct unit *u, const struct medium_wish *w, struct err *e)

@@ -15,6 +15,7 @@ enum medium_deed {
 	MEDIUM_ONLINE, /* open it again */
 	MEDIUM_SWAP, /* another store with the same contents, without the initiators noticing */
 	MEDIUM_REOPEN, /* close it and open it again; until then BECOMING READY */
+	MEDIUM_RECOVER, /* the same of a store that is lost: nothing to flush, nothing to wait for before */
 };
 
 struct medium_wish {

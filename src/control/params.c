@@ -32,6 +32,22 @@ void ident_default(struct lu_ident *id, uint32_t tid, uint64_t lun, bool control
 	naa_default(id->naa, tid, lun);
 }
 
+/* In units of the block, as initiators are told. */
+void ident_geometry(struct lu_ident *id, const struct unit_change *given,
+		    const struct store_limits *l, uint32_t block)
+{
+	uint64_t per = is_pow2(l->physical) && l->physical > block ? l->physical / block : 1;
+
+	if (!given->given.lbppbe)
+		id->lbppbe = (uint8_t)log2_exact(per);
+	if (!given->given.lowest_aligned && per > 1)
+		id->lowest_aligned = (uint16_t)(l->alignment / block % per);
+	if (!given->given.optimal_length)
+		id->optimal_length = l->optimal_io / block;
+	if (!given->given.rotation_rate && l->solid)
+		id->rotation_rate = 1;
+}
+
 /* ---- values --------------------------------------------------------------------- */
 
 /* Decimal or 0x, the whole text. */
@@ -149,6 +165,7 @@ TEXT_SETTER(revision)
 		if (number(#field, text, most, &v, e)) \
 			return e->code; \
 		ch->ident.field = (__typeof__(ch->ident.field))v; \
+		ch->given.field = true; \
 		ch->ident_changed = true; \
 		return 0; \
 	}

@@ -243,6 +243,8 @@ static void store_opened(struct store_open *o)
 		u->probe->arg = u;
 		pass_probe(u->probe);
 	} else {
+		if (u->medium)
+			ident_geometry(u->ident, &u->change, store_limits(u->store), u->block_size);
 		build(u);
 	}
 }

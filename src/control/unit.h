@@ -29,6 +29,9 @@ struct mode_edit {
 struct unit_change {
 	struct lu_ident ident; /* complete: what is there, changed */
 	bool ident_changed;
+	struct {
+		bool lbppbe, lowest_aligned, optimal_granularity, optimal_length, rotation_rate;
+	} given; /* set by the administrator, whatever the store says */
 	struct mode_edit edit[MODE_EDITS];
 	unsigned nedits;
 	bool has_d_sense, d_sense;
@@ -109,6 +112,9 @@ void unit_unref(struct unit *u);
 
 /* tgt's identity of LUN @lun of target @tid. */
 void ident_default(struct lu_ident *id, uint32_t tid, uint64_t lun, bool controller);
+/* What the store's limits say of the medium, unless @given says otherwise. @block: bytes. */
+void ident_geometry(struct lu_ident *id, const struct unit_change *given,
+		    const struct store_limits *l, uint32_t block);
 /* Apply @name=@text to @ch. -EINVAL, -EOPNOTSUPP and @e. */
 int change_set(struct unit_change *ch, const char *name, const char *text, struct err *e);
 /* Every member of the object @params (NULL: none); 0, or -errno and @e. */

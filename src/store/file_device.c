@@ -82,7 +82,7 @@ int file_device_limits(int fd, const struct store_spec *spec, const struct stat 
 {
 	dev_t dev = st->st_rdev;
 	unsigned physical = 0;
-	int logical = 0, ro = 0, err;
+	int logical = 0, ro = 0, align = 0, err;
 
 	err = file_device_size(fd, &l->size);
 	if (!err && (ioctl(fd, BLKSSZGET, &logical) || ioctl(fd, BLKPBSZGET, &physical) ||
@@ -98,7 +98,8 @@ int file_device_limits(int fd, const struct store_spec *spec, const struct stat 
 		return err;
 	l->block = (uint32_t)logical;
 	l->physical = physical;
-	l->rotational = attr(dev, "rotational") != 0;
+	l->alignment = ioctl(fd, BLKALIGNOFF, &align) || align < 0 ? 0 : (uint32_t)align;
+	l->solid = !attr(dev, "rotational");
 	l->optimal_io = attr32(dev, "optimal_io_size");
 	/*
 	 * What is unmapped must read as zeroes, which a discard does not promise: unmapping is

@@ -69,8 +69,6 @@ void store_clear_error(struct store *s);
 bool store_has_error(const struct store *s);
 /* @s takes the place of a store whose flush failed. */
 void store_inherit_error(struct store *s);
-/* Why there is no medium for now, NULL if there is one. Any thread. */
-const char *store_why_away(const struct store *s);
 
 /* Requests in flight, over all reactors. Any thread; a snapshot. */
 unsigned store_inflight(const struct store *s);

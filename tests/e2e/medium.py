@@ -169,6 +169,19 @@ def a_resized_file_is_told_to_everybody(lab):
 
 
 @test
+def what_the_store_writes_at_once_is_told_unless_the_administrator_says_otherwise(lab):
+    d, path = serve(lab)
+    d.add_lun(lab.image("8M", "other.img"), lun=2, params="lbppbe=2,la_lba=1")
+    physical = os.stat(path).st_blksize
+    s = d.login()
+    s.command(TUR, 2)
+    for lun, exponent, lowest in ((1, (physical // 512).bit_length() - 1, 0), (2, 2, 1)):
+        r = s.command(bytes([0x9E, 0x10] + [0] * 11 + [32, 0, 0]), lun, read=32)
+        assert r.data[13] & 15 == exponent and r.data[15] == lowest, (lun, r.data.hex())
+    s.close()
+
+
+@test
 def a_store_that_cannot_grow_says_so(lab):
     d = lab.start()
     d.tgtctl("export", "--type", "null", "--bsopts", "size=1M", "--name", "iqn.2026-01.org.example:disk")

@@ -103,7 +103,6 @@ static void look(struct nbd_handle *h, struct features *f)
 		.fast_zero = nbd_can_fast_zero(h) == 1,
 		.extents = nbd_can_meta_context(h, LIBNBD_CONTEXT_BASE_ALLOCATION) == 1,
 		.multi = nbd_can_multi_conn(h) == 1,
-		.rotational = nbd_is_rotational(h) == 1,
 	};
 }
 

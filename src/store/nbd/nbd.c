@@ -40,10 +40,11 @@ static void fill_limits(struct store_limits *l, const struct nbd_store *st)
 	if (f->preferred >= 512 && f->preferred <= 65536)
 		l->physical = f->preferred;
 	l->optimal_io = f->preferred;
-	l->max_io = (max_io < LIBNBD_MAX ? max_io : LIBNBD_MAX) & ~(l->block - 1);
+	l->max_io = max_io < LIBNBD_MAX ? max_io : LIBNBD_MAX;
+	if (l->max_io > l->block)
+		l->max_io &= ~(l->block - 1);
 	l->max_discard = DISCARD_MAX;
 	l->readonly = f->readonly;
-	l->rotational = f->rotational;
 	l->fua = f->fua;
 	l->cap[STORE_READ] = STORE_CAP_NATIVE;
 	l->cap[STORE_WRITE] = STORE_CAP_NATIVE;

@@ -52,7 +52,7 @@ bool is_uri(const char *path);
 struct features {
 	uint64_t size;
 	uint32_t min_block, preferred, max_io; /* bytes; 0: not said */
-	bool readonly, flush, fua, trim, zero, fast_zero, extents, multi, rotational;
+	bool readonly, flush, fua, trim, zero, fast_zero, extents, multi;
 };
 
 struct where { /* whom to connect to */
