@@ -14,6 +14,7 @@ from lab import SOURCE, main, need, test, wait_until
 MIB = 1 << 20
 NOT_READY = 2
 MEDIUM_ERROR = 3
+BUSY = 8
 READ = bytes([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0])
 FLUSH = bytes([0x35]) + bytes(9)
 
@@ -52,10 +53,12 @@ def retried(operation, seconds=20):
     return wait_until("the unit is ready", attempt, seconds)
 
 
+def write_cdb(lba, blocks):
+    return bytes([0x2A, 0]) + lba.to_bytes(4, "big") + bytes([0]) + blocks.to_bytes(2, "big") + bytes(1)
+
+
 def write_command(s, lba, data):
-    blocks = len(data) // 512
-    return s.command(bytes([0x2A, 0]) + lba.to_bytes(4, "big") + bytes([0]) + blocks.to_bytes(2, "big") + bytes(1), 1,
-                     write=data)
+    return s.command(write_cdb(lba, len(data) // 512), 1, write=data)
 
 
 @test
@@ -106,6 +109,36 @@ def a_killed_server_is_back_before_the_initiator_gives_up(lab):
         new = servers(path)
         assert len(new) == 1 and new != old
     s.logout()
+
+
+@test
+def a_server_that_is_killed_under_load_costs_no_data(lab):
+    path = image(lab)
+    d = lab.start(options=("--reactors", "2"))
+    export(d, path)
+    s = d.login()
+    pieces = [os.urandom(65536) for _ in range(16)]
+    for _ in range(3):
+        window = s.maxcmdsn - s.cmdsn + 1
+        tasks = [s.send_command(write_cdb(n * 128, 128), 1, 0, data) for n, data in enumerate(pieces[:window])]
+        os.kill(servers(path)[0], signal.SIGKILL)
+        for n, r in enumerate(s.finish(*tasks)):
+            if r.status:
+                assert r.status == BUSY or r.key_asc[0] == NOT_READY, r
+                assert retried(lambda n=n: write_command(s, n * 128, pieces[n])).status == 0
+        retried(lambda: s.command(FLUSH, 1))
+        d.tgtctl("lun", "set", "1", "1", "--clear-error")
+        for n, data in enumerate(pieces):
+            # what was written before and not flushed may be gone, and that was told
+            assert retried(lambda n=n, data=data: write_command(s, n * 128, data)).status == 0
+            assert s.read(n * 128, 128) == data
+        assert s.command(FLUSH, 1).status == 0
+    s.logout()
+    d.stop()
+    assert not servers(path)
+    lab.run("qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, lab.path("raw"))
+    with open(lab.path("raw"), "rb") as f:
+        assert f.read(16 * 65536) == b"".join(pieces)
 
 
 @test

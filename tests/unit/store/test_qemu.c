@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "servers.h"
+#include "store/nbd/format.h"
 
 #define ROOM MIB(1)
 #define SERVER "qemu-nbd"
@@ -253,6 +254,41 @@ static void what_is_no_image_is_refused(void **state)
 	refused(f, NULL, -EIO, "qemu-nbd cannot serve image");
 }
 
+static void an_images_header_is_looked_at_with_care(void **state)
+{
+	static const struct {
+		const char *magic;
+		size_t len, at;
+	} heads[] = { { "QFI\xfb\0\0\0\3", 8, 0 },
+		      { "QFI\xfb\0\0\0\1", 8, 0 },
+		      { "QED\0", 4, 0 },
+		      { "KDMV", 4, 0 },
+		      { "COWD", 4, 0 },
+		      { "# Disk DescriptorFile", 21, 0 },
+		      { "\x7f\x10\xda\xbe", 4, 64 },
+		      { "conectix", 8, 0 },
+		      { "vhdxfile", 8, 0 } };
+	struct fixture *f = *state;
+	struct image_about about;
+	uint64_t seed = 6;
+	char text[300];
+
+	for (unsigned round = 0; round < 2000; round++) {
+		unsigned i = round % array_size(heads);
+		size_t room = rig_random(&seed) % 6000, size = room < 100 ? 100 : room;
+		int fd = open(f->image, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+		for (size_t j = 0; j < size; j++)
+			f->back[j] = rig_random(&seed) % 3 ? 0 : (uint8_t)rig_random(&seed);
+		memcpy(f->back + heads[i].at, heads[i].magic, heads[i].len);
+		assert_int_equal(write(fd, f->back, size), (ssize_t)size);
+		close(fd);
+		assert_int_equal(image_about(f->image, &about, text, sizeof(text)), 0);
+		assert_non_null(about.format);
+		assert_true(image_has_magic(about.format));
+	}
+}
+
 static void an_image_in_use_is_refused_in_qemus_words(void **state)
 {
 	struct fixture *f = *state;
@@ -386,6 +422,7 @@ int main(int argc, char **argv)
 		TEST(discarded_blocks_become_holes),
 		TEST(an_image_that_names_other_files_needs_permission),
 		TEST(what_is_no_image_is_refused),
+		TEST(an_images_header_is_looked_at_with_care),
 		TEST(an_image_in_use_is_refused_in_qemus_words),
 		TEST(a_missing_server_is_named_with_its_package),
 		TEST(a_killed_server_is_started_again),
