@@ -84,10 +84,28 @@ static json_t *latencies_json(struct lu *lu)
 	return all;
 }
 
+static void put_number(void *arg, const char *key, uint64_t value)
+{
+	PUT((json_t *)arg, key, value);
+}
+
+/* What the store and its layers count for themselves; NULL if nothing. */
+static json_t *numbers_json(struct store *s)
+{
+	json_t *o = json_object();
+
+	if (s)
+		store_describe(s, put_number, o);
+	if (json_object_size(o))
+		return o;
+	json_decref(o);
+	return NULL;
+}
+
 static json_t *unit_json(struct unit *u)
 {
 	struct lu_stats s;
-	json_t *o;
+	json_t *o, *numbers;
 
 	lu_get_stats(u->lu, &s);
 	o = json_pack("{s:i,s:I,s:s,s:I,s:I,s:I,s:I,s:I}", "tid", (int)u->tid, "lun",
@@ -97,6 +115,9 @@ static json_t *unit_json(struct unit *u)
 		      (json_int_t)s.errors);
 	PUT(o, "inflight", u->store ? store_inflight(u->store) : 0);
 	json_object_set_new(o, "store", json_string(u->store ? store_state(u->store) : "none"));
+	numbers = numbers_json(u->store);
+	if (numbers)
+		json_object_set_new(o, "store_numbers", numbers);
 	json_object_set_new(o, "latency", latencies_json(u->lu));
 	return o;
 }

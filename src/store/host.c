@@ -153,6 +153,14 @@ void store_log_info(struct store *s, const char *fmt, ...)
 	va_end(ap);
 }
 
+void store_describe(struct store *s, void (*put)(void *arg, const char *key, uint64_t value),
+		    void *arg)
+{
+	for (; s; s = s->below)
+		if (s->ops->describe)
+			s->ops->describe(s, put, arg);
+}
+
 /* ---- options ---- */
 
 const char *store_option(struct store *s, const char *key)

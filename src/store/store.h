@@ -73,4 +73,8 @@ void store_inherit_error(struct store *s);
 /* Requests in flight, over all reactors. Any thread; a snapshot. */
 unsigned store_inflight(const struct store *s);
 
+/* @put every number that @s, and each store below it, tells of itself (ops->describe). On the opener's reactor. */
+void store_describe(struct store *s, void (*put)(void *arg, const char *key, uint64_t value),
+		    void *arg);
+
 #endif

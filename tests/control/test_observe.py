@@ -393,6 +393,20 @@ def a_latency_is_as_long_as_the_store_takes(lab):
 
 
 @test
+def what_a_store_counts_for_itself_is_shown(lab):
+    d = lab.start()
+    d.tgtctl("export", "--name", d.name, "--type", "stats+mem", "--bsopts", "size=1M")
+    s = d.login()
+    s.write(0, bytes(4096))
+    for i in range(3):
+        read10(s, i)
+    numbers = d.tgtctl_json("stat")["luns"][1]["store_numbers"]
+    assert numbers["read_requests"] == 3 and numbers["read_bytes"] == 3 * 512, numbers
+    assert numbers["write_requests"] == 1 and numbers["write_bytes"] == 4096, numbers
+    s.logout()
+
+
+@test
 def waiting_for_the_initiators_data_is_part_of_the_latency(lab):
     d = lab.start()
     d.export(lab.image("4M"))
