@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from lab import BUILD, Skip, cases, main, test, wait_until  # noqa: E402
 
 import docs  # noqa: E402
 import peers  # noqa: E402
+import remote  # noqa: E402
 import rows  # noqa: E402
 import show  # noqa: E402
 import stats  # noqa: E402
@@ -26,6 +28,7 @@ import stats  # noqa: E402
 LOAD = os.path.join(BUILD, "tests", "bench", "bench-load")
 FLOOR = os.path.join(BUILD, "tests", "bench", "bench-floor")
 KEEP = os.path.join(BUILD, "tests", "bench", "bench-keep")
+NBD = os.path.join(BUILD, "tests", "bench", "bench-nbd")
 RUN = os.path.join(BENCH, "run")
 
 
@@ -153,6 +156,96 @@ def special_rows_have_gates_too(lab):
 
 
 @test
+def a_rate_is_compared_within_rounds_and_each_begins_in_turn(lab):
+    calls = []
+
+    def answer(name, rates):
+        def run():
+            calls.append(name)
+            return rates.pop(0)
+        return run
+    # the machine is half as fast in rounds 1 and 2
+    assert remote.in_turns(3, answer("theirs", [200, 100, 100]), answer("ours", [160, 80, 80])) == (100, 80, 0.8)
+    assert calls == ["theirs", "ours", "ours", "theirs", "theirs", "ours"], calls
+
+
+@test
+def a_server_that_does_nothing_is_nothing_to_compare_with(lab):
+    try:
+        remote.figures([(0.0, 5.0)])
+    except peers.Trouble as e:
+        assert "own rate" in str(e)
+    else:
+        raise AssertionError("something was divided by nothing")
+
+
+@test
+def rates_of_two_have_gates_and_lines(lab):
+    found = remote.collect(rows.NBD, lambda args: (200000.0, 100000.0, 0.5))
+    verdicts = [v for v in stats.judge_all(rows.GATES, {}, {"nbd": found})]
+    assert len(verdicts) == len(rows.NBD) and {v.verdict for v in verdicts} == {"fail"}, verdicts
+    lines = list(show.special_lines({"nbd": found}))
+    assert lines[0] == "nbd: 4 KiB read: 200k/s of its own, 100k/s through tgtd: 0.50", lines
+
+
+@test
+def a_row_that_is_left_out_says_why_and_is_not_judged(lab):
+    special = {"rbd": {"left_out": "ceph-mon is missing"}}
+    assert list(show.special_lines(special)) == ["rbd: left out: ceph-mon is missing"]
+    assert stats.judge_all(rows.GATES, {}, special) == []
+
+
+@test
+def what_is_missing_is_named_with_how_to_get_it(lab):
+    class Build:
+        build = "/nonexistent"
+    for programs, built in ((["no-such-program"], []), ([], ["store-x.so"])):
+        try:
+            remote.need(programs, built, Build, "pack age")
+        except peers.Trouble as e:
+            assert (programs + built)[0] in str(e) and "apt-get install --no-install-recommends pack age" in str(e), e
+        else:
+            raise AssertionError("nothing was missed")
+
+
+@test
+def the_rate_that_rbd_bench_says_is_read(lab):
+    text = ("bench  type read io_size 4096 io_threads 16 bytes 33554432 pattern random\n"
+            "  SEC       OPS   OPS/SEC   BYTES/SEC\n    1      7936   7990.71    31 MiB/s\n"
+            "elapsed: 1   ops: 8192   ops/sec: 7873.4   bytes/sec: 31 MiB/s\n")
+    assert remote.bench_rate(text) == 7873.4
+    try:
+        remote.bench_rate("elapsed: 1\n")
+    except peers.Trouble as e:
+        assert "no rate" in str(e)
+    else:
+        raise AssertionError("a rate was read where there is none")
+
+
+@test
+def so_many_bytes_are_asked_of_rbd_bench_that_it_takes_its_time(lab):
+    assert remote.total_of(10000, 2) == 20000 * 4096
+    assert remote.total_of(3, 1) == 512 * 4096
+
+
+@test
+def layers_are_compared_where_their_gate_is(lab):
+    part = [r.name for r in rows.all_rows() if peers.takes_part("stgt-layers", r)]
+    assert sorted(part) == sorted(rows.LAYERED), part
+
+
+@test
+def a_table_has_ratios_to_those_who_were_measured_only(lab):
+    class Measured:
+        rows = [r for r in rows.all_rows() if r.name in ("null/read-64k", "direct/read-1m")]
+        cells = {"null/read-64k": {"stgt": cell_of(run_of(8, 1.2)), "tgt": cell_of(run_of(1, 9.0))},
+                 "direct/read-1m": {"stgt": cell_of(run_of(8)), "stgt-epoll": cell_of(run_of(9))}}
+    null, direct = ("\n".join(docs.store_table(s, Measured, list(peers.DEFAULT))) for s in ("null", "direct"))
+    assert "| null | stgt | tgt | p99 us | IOPS / tgt | rejected |" in null and "| 8.00 |" in null, null
+    assert "| direct | stgt | stgt-epoll | p99 us | rejected |" in direct, direct
+
+
+@test
 def every_gate_is_for_rows_that_exist(lab):
     names = [r.name for r in rows.all_rows()]
     assert len(names) == len(set(names))
@@ -252,6 +345,26 @@ def the_floor_never_leaves_this_machine(lab, address, text):
        ("a target too many", ["x"], "an address and a target name"))
 def the_generator_refuses(lab, args, text):
     refused([LOAD, "127.0.0.1:1", "iqn.2026-01.org.example:disk", *args], text)
+
+
+def nbd_client():
+    if not os.path.exists(NBD):
+        raise Skip("bench-nbd is not built: libnbd-dev is not installed")
+    return NBD
+
+
+@cases(("no socket", [], "the path of a socket"), ("a relative path", ["disk.sock"], "the path of a socket"),
+       ("two sockets", ["/a", "/b"], "and nothing else"), ("a direction", ["/a", "--rw", "mix"], "--rw mix"),
+       ("too deep a queue", ["/a", "--qd", "257"], "--qd 257"), ("a size in words", ["/a", "--bs", "big"], "--bs big"))
+def the_nbd_client_refuses(lab, args, text):
+    refused([nbd_client(), *args], text)
+
+
+@test
+def the_nbd_client_says_who_is_not_there(lab):
+    done = subprocess.run([nbd_client(), lab.path("none.sock")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, timeout=60)
+    assert done.returncode == 1 and not done.stdout and "No such file" in done.stderr, done
 
 
 @test
@@ -390,6 +503,38 @@ def a_run_measures_peers_in_turns_and_leaves_nothing_behind(lab):
             assert len(cell["runs"]) + len(cell["rejected"]) == 2 and cell["iops"] > 0, cell
     assert data["machine"]["cores"] and {g["verdict"] for g in data["gates"]} <= {"goal", "pass", "fail", "doubt",
                                                                                  "miss", "none"}
+    assert os.listdir(lab.folder) == ["out.json"], os.listdir(lab.folder)
+
+
+@test
+def other_stores_engines_and_layers_are_measured(lab):
+    out = lab.path("out.json")
+    command = runner(lab, "--rows", "mmap/read-64k,direct/read-1m,null/read-64k", "--peers",
+                     "stgt,stgt-epoll,stgt-layers", "--runs", "1", "--retries", "0", "--warmup", "0", "--json", out)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, timeout=110)
+    assert done.returncode in (0, 1), done.stdout
+    with open(out) as f:
+        measured = {row: sorted(p for p, c in cells.items() if c["iops"])
+                    for row, cells in json.load(f)["rows"].items()}
+    assert measured == {"mmap/read-64k": ["stgt"], "direct/read-1m": ["stgt", "stgt-epoll"],
+                        "null/read-64k": ["stgt", "stgt-layers"]}, (measured, done.stdout)
+    assert os.listdir(lab.folder) == ["out.json"], os.listdir(lab.folder)
+
+
+@test
+def the_rate_by_way_of_nbdkit_is_measured(lab):
+    nbd_client()
+    if not shutil.which("nbdkit"):
+        raise Skip("nbdkit is not installed")
+    out = lab.path("out.json")
+    done = subprocess.run(runner(lab, "--rows", "nbd", "--runs", "1", "--warmup", "0", "--json", out),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=110)
+    assert done.returncode in (0, 1), done.stdout
+    with open(out) as f:
+        found = json.load(f)["special"]["nbd"]
+    assert "left_out" not in found and all(found["ratio " + what] > 0 for what in rows.NBD), (found, done.stdout)
     assert os.listdir(lab.folder) == ["out.json"], os.listdir(lab.folder)
 
 
