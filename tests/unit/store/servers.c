@@ -22,6 +22,7 @@ pid_t program_start(char *const argv[])
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
+	dup2(2, 1); /* stdout is the test's own, which others read */
 	execvp(argv[0], argv);
 	_exit(127);
 }

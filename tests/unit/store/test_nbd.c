@@ -420,7 +420,7 @@ static void a_server_that_shares_a_key_is_reached_by_tls(void **state)
 	char *const make[] = { "psktool", "-u", "joe", "-p", keys, NULL };
 
 	if (!program_exists("psktool")) {
-		print_message("psktool is not installed\n");
+		print_message("# psktool is not installed\n");
 		skip();
 	}
 	snprintf(keys, sizeof(keys), "%s/keys", f->g.dir);
@@ -492,7 +492,7 @@ static void a_certificate_of_another_authority_is_refused(void **state)
 	char arg[200], uri[80];
 
 	if (!program_exists("certtool")) {
-		print_message("certtool is not installed\n");
+		print_message("# certtool is not installed\n");
 		skip();
 	}
 	assert_true(certificates(f, "ours") && certificates(f, "theirs"));
