@@ -9,7 +9,7 @@ import shlex
 import signal
 import subprocess
 
-from lab import SOURCE, main, need, test, wait_until
+from lab import BUILD, SOURCE, main, need, test, wait_until
 
 MIB = 1 << 20
 NOT_READY = 2
@@ -207,7 +207,7 @@ def an_nbd_server_is_exported_by_its_uri(lab):
     assert s.command(FLUSH, 1).status == 0
     proc.kill()
     proc.wait()
-    r = wait_until("the unit is not ready", lambda: [r for r in [s.command(READ, 1, read=512)] if r.status])[0]
+    r = wait_until("the unit is not ready", lambda: [r for r in [s.command(bytes(6), 1)] if r.status])[0]
     assert r.key_asc[0] == NOT_READY, r
     other = lab.image("8M")
     d.tgtctl("lun", "create", "1", other, "--lun", "2")  # others go on
@@ -256,6 +256,6 @@ def the_examples_of_the_pages_work(lab):
     assert count == 4
 
 
-if not os.path.exists(os.path.join(os.environ.get("STGT_BUILD", ""), "store-nbd.so")):
+if not os.path.exists(os.path.join(BUILD, "store-nbd.so")):
     raise SystemExit(print("1..0 # SKIP this build has no store-nbd.so"))
 main()
