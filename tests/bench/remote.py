@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is left of the rate of another server (nbdkit, a Ceph cluster) when tgtd passes it on.
 
-Its own rate is measured by a client that speaks its protocol, ours by bench-load on a LUN with it, in turns. Both depend
-on the machine's CPUs: with two, tgtd is the third process (and more) that has to share them.
+Its own rate is measured by a client that speaks its protocol, ours by bench-load on a LUN with it, in turns. Both
+depend on the machine's CPUs: with two, client and server have one each, but bench-load, tgtd and the server share them.
 """
 
 import os

@@ -135,14 +135,15 @@ def rate_lines(name, s):
 
 
 def idle_lines(s):
-    yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of a CPU, "
-           "%.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"], s["resident_mib"]))
+    yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of a "
+           "CPU, %.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"],
+                                       s["resident_mib"]))
 
 
 def memory_lines(s):
-    yield ("memory: %d writes of 1 MiB done (%.0f MB/s), %d TASK SET FULL, %d BUSY, %d failed, %d sessions lost, at most "
-           "%.0f MiB resident" % (s["done"], s["mb_per_s"], s["full"], s["busy"], s["failed"], s["lost"],
-                                  s["resident_mib"]))
+    yield ("memory: %d writes of 1 MiB done (%.0f MB/s), %d TASK SET FULL, %d BUSY, %d failed, %d sessions lost, at "
+           "most %.0f MiB resident" % (s["done"], s["mb_per_s"], s["full"], s["busy"], s["failed"], s["lost"],
+                                       s["resident_mib"]))
 
 
 def special_lines(special):
