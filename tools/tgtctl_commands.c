@@ -11,7 +11,8 @@
 /* clang-format off */
 #define STORE_OPTIONS \
 	{ "lun", "lun", 'i', "N", "logical unit number (default: the lowest free one from 1)" }, \
-	{ "type", "bstype", 's', "TYPE", "store type: file (rdwr), mem, nbd, ...; see system; layers before it: limit:iops=100+file" }, \
+	{ "type", "bstype", 's', "TYPE", \
+	  "store type: file (rdwr), mem, nbd, ... (see system), layers before it: limit:iops=9+file" }, \
 	{ "bsopts", "bsopts", 's', "K=V;...", "options of the store" }, \
 	{ "bsoflags", "bsoflags", 's', "FLAGS", "sync, direct or sync:direct" }, \
 	{ "block-size", "block_size", 's', "BYTES", "logical block: 512 (default) to 4096" }, \

@@ -266,8 +266,8 @@ class Lab:
         return daemon.launch(ports)
 
     def helper(self, proc):
-        """A process that the test started and that ends with it; returned. Dying with us is too late: who looks for what
-        was left running would still see it."""
+        """A process that the test started and that ends with it; returned. Dying with us is too late: who looks for
+        what was left running would still see it."""
         self.helpers.append(proc)
         return proc
 

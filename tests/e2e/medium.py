@@ -107,7 +107,8 @@ def a_swap_is_not_noticed_and_the_old_file_gets_no_more(lab):
 @test
 def commands_of_a_swap_wait_and_end_well(lab):
     d = lab.start(options=("--reactors", "2"))
-    d.tgtctl("export", "--type", "delay:write_us=300000+file", lab.image("8M"), "--name", "iqn.2026-01.org.example:disk")
+    d.tgtctl("export", "--type", "delay:write_us=300000+file", lab.image("8M"), "--name",
+             "iqn.2026-01.org.example:disk")
     d.name, d.lun = "iqn.2026-01.org.example:disk", 1
     s = d.login()
     slow = s.send_command(bytes([0x2A, 0, 0, 0, 0, 1, 0, 0, 1, 0]), 1, write=b"slow" * 128)
