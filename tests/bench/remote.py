@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What is left of the rate of another server (nbdkit, a Ceph cluster) when tgtd passes it on.
 
-Its own rate is measured by a client that speaks its protocol, ours by bench-load on a LUN with it, in turns. Both
-depend on the machine's CPUs: with two, client and server have one each, but bench-load, tgtd and the server share them.
+Its own rate is measured by a client that speaks its protocol, ours by bench-load on a LUN with it, in turns. Only
+bench-load has a CPU of its own choice; the others are where the scheduler puts them, in both halves of a round. With
+two CPUs, client and server have one each, but bench-load, tgtd and the server have to share them.
 """
 
 import os
@@ -28,10 +29,12 @@ WAIT_SECONDS = 120
 class Remote(peers.Stgt):
     """A tgtd with one LUN of a store that is elsewhere: store type, path, options."""
 
-    def __init__(self, bench, store, path, bsopts=None, pinned=True):
+    pinned = False
+
+    def __init__(self, bench, store, path, bsopts=None):
         self.name, self.what = "stgt-" + store, "tgtd with " + store
         super().__init__(bench)
-        self.store, self.path, self.bsopts, self.pinned = store, path, bsopts, pinned
+        self.store, self.path, self.bsopts = store, path, bsopts
         self.stores = (store,)
 
     def configure(self, stores):
@@ -90,10 +93,9 @@ def rate_of(bench, peer, args):
     return result["iops"]
 
 
-def output_of(command, cpus=None, **options):
+def output_of(command):
     """What a client prints; it ends with us."""
-    proc = peers.spawn(command, cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
-                       **options)
+    proc = peers.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     try:
         out, err = proc.communicate(timeout=WAIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -124,7 +126,7 @@ def start_nbdkit(bench, path):
 
 
 def nbd(bench, say):
-    """nbdkit is where the scheduler puts it; its client has the CPU that is tgtd's in the other half of a round."""
+    """One connection each: tgtd has one for a reactor."""
     need(["nbdkit"], ["tests/bench/bench-nbd", "store-nbd.so"], bench, "nbdkit libnbd-dev")
     o, path = bench.options, os.path.join(bench.folder, "nbd.sock")
     client = [os.path.join(bench.build, "tests/bench/bench-nbd"), path, "--qd", "32", "--seconds", str(o.seconds),
@@ -135,7 +137,7 @@ def nbd(bench, say):
         output_of([*client[:2], "--rw", "write", "--bs", "1M", "--fill"])  # what was never written costs less to read
         peer.start(["nbd"])
         return collect(NBD, lambda args: in_turns(
-            o.runs, lambda: float(output_of(client + list(args), peer.cpus())),
+            o.runs, lambda: float(output_of(client + list(args))),
             lambda: rate_of(bench, peer, ["--qd", "32", *args])))
     finally:
         peer.stop()
@@ -167,7 +169,6 @@ class Cluster:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def rbd(self, *args):
-        # as the store has it: a write is done when the cluster has it
         return output_of(["rbd", "--conf", self.conf, "--rbd-cache=false", *args])
 
     def bench(self, kind, total, *args):
@@ -193,11 +194,11 @@ def total_of(rate, seconds):
 
 
 def rbd(bench, say):
-    """A cluster on two CPUs is busy itself: nobody is pinned but bench-load."""
+    """librbd's cache is off in both, as a write that is answered has to be in the cluster."""
     need(["ceph-mon", "ceph-osd", "ceph", "rbd"], ["store-rbd.so"], bench,
          "ceph-mon ceph-osd ceph-common librbd-dev librados-dev")
     cluster = Cluster(os.path.join(bench.folder, "ceph"))
-    peer = Remote(bench, "rbd", "rbd/disk", "conf=" + cluster.conf, pinned=False)
+    peer = Remote(bench, "rbd", "rbd/disk", "conf=" + cluster.conf)
 
     def measure(kind):
         total = total_of(cluster.bench(kind, total_of(0, 0), *RANDOM_4K), bench.options.seconds)

@@ -104,6 +104,7 @@ GATES = (
     _gate("QD1: IOPS against tgt, both where the scheduler puts them", QD1, "iops", 1.0, None, peer="stgt-free",
           against="tgt", better="high"),
     _gate("every row: IOPS against the floor", ("*",), "iops", 0.8, 0.95, better="high"),
+    _gate("every row: variants of stgt without a figure", ("*",), "missing", 0, None, unit=""),
     _gate("two reactors, four connections: CPU against one", ("*/read-4k-qd32x4",), "cpu", 1.15, 1.05, peer="stgt-2",
           against="stgt"),
     _gate("1,000 idle sessions: wake-ups of a reactor", ("idle",), "wakeups", 0.0, 0.0, unit="/s"),

@@ -70,11 +70,15 @@ def ratio(ours, theirs, key):
     return a / b if a is not None and b else None
 
 
+MEASURES = ("cpu", "iops", "extra", "missing")  # of peers
+
+
 class Gate(collections.namedtuple("Gate", "name rows measure peer against gate goal better unit but")):
     """A limit for one figure of every row that matches.
 
-    measure: cpu or iops (ratio of peer to against), extra (CPU microseconds over the same row without digests), or the
-    name of a figure that a special row has. better: low or high. gate or goal may be None. but: rows it is not for.
+    measure: cpu or iops (ratio of peer to against), extra (CPU microseconds over the same row without digests), missing
+    (peers whose name begins with peer's that have no figure), or the name of a figure that a special row has. better:
+    low or high. gate or goal may be None. but: rows it is not for.
     """
 
     def matches(self, row):
@@ -98,6 +102,8 @@ def figure(gate, row, cells):
 
     cells: {row: {peer: Cell}}
     """
+    if gate.measure == "missing":
+        return sum(c.value("iops") is None for n, c in cells[row].items() if n.startswith(gate.peer)), False
     ours = cells[row].get(gate.peer)
     if ours is None or ours.value("iops") is None:
         return None, "%s was not measured" % gate.peer
@@ -117,7 +123,7 @@ def judge_all(gates, cells, special=None):
     """Verdicts of all gates on all rows; special: {row: {figure: value}} of rows that are not of peers."""
     verdicts = []
     for gate in gates:
-        if gate.measure not in ("cpu", "iops", "extra"):
+        if gate.measure not in MEASURES:
             for row, figures in (special or {}).items():
                 if gate.matches(row) and figures.get(gate.measure) is not None:
                     value = figures[gate.measure]

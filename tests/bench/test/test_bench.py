@@ -149,6 +149,14 @@ def digests_are_judged_by_what_they_add(lab):
 
 
 @test
+def a_row_that_does_not_work_is_a_failure(lab):
+    cells = {"null/a": {"stgt": cell_of(run_of(1)), "stgt-2": cell_of(run_of(1)), "tgt": cell_of()},
+             "null/b": {"stgt": cell_of(run_of(1)), "stgt-2": cell_of()}}
+    verdicts = stats.judge_all([gate(measure="missing", gate=0, goal=None, unit="")], cells)
+    assert [(v.row, v.value, v.verdict) for v in verdicts] == [("null/a", 0, "pass"), ("null/b", 1, "fail")], verdicts
+
+
+@test
 def special_rows_have_gates_too(lab):
     g = gate(rows=("idle",), measure="wakeups", gate=0.0, goal=0.0, unit="/s")
     assert stats.judge_all([g], {}, {"idle": {"wakeups": 0.0}})[0].verdict == "goal"
