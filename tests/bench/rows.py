@@ -18,6 +18,7 @@ LARGE = tuple(("%s-%s" % (rw, size), rw, size) for size in ("64k", "256k", "1m")
 COMPLETE = ("null", "mem", "file")  # stores with all of these rows
 STORES = COMPLETE + ("mmap", "direct")
 CACHED = ("mmap", "file")  # what they serve has to be in the page cache
+MEMORY = ("null", "mem") + CACHED  # those that wait for no disk
 
 # Rows of the stores that serve a file in another way: name, rw, block, queue depth, in sequence, digests.
 MORE = {

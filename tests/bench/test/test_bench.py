@@ -19,6 +19,7 @@ sys.path.insert(0, BENCH)
 from lab import BUILD, Skip, cases, main, test, wait_until  # noqa: E402
 
 import docs  # noqa: E402
+import measure  # noqa: E402
 import peers  # noqa: E402
 import remote  # noqa: E402
 import rows  # noqa: E402
@@ -234,6 +235,17 @@ def the_rate_that_rbd_bench_says_is_read(lab):
 def so_many_bytes_are_asked_of_rbd_bench_that_it_takes_its_time(lab):
     assert remote.total_of(10000, 2) == 20000 * 4096
     assert remote.total_of(3, 1) == 512 * 4096
+
+
+@test
+def what_the_kernel_does_for_a_disk_is_no_disturbance(lab):
+    class Options:
+        max_wait, max_others, max_stolen = 5, 10, 3
+    found = {}
+    for r in rows.all_rows():
+        words = measure.limits(peers.Stgt, r, Options)
+        found[r.store] = dict(zip(words[::2], words[1::2]))["--max-others"]
+    assert found == dict.fromkeys(("null", "mem", "file", "mmap"), "10") | {"direct": measure.ANY}, found
 
 
 @test
