@@ -118,6 +118,12 @@ struct it_nexus {
 	bool close_at_start; /* control closed it before nexus_start() */
 	void *session; /* the transport's */
 	bool sends_blindly; /* the transport's: data-in goes to the kernel alone, nothing of ours reads it */
+	/*
+	 * The transport's: data-in of commands that have ended lies in a mapping and is not sent yet. What
+	 * changes the mapping changes it, so ORDERED commands wait; nexus_sent() ends it.
+	 */
+	bool lending;
+	bool ordered_waits; /* one does */
 
 	/* control's */
 	struct targets *ts; /* constant: to post to ts->control only */
@@ -129,6 +135,9 @@ struct it_nexus {
 	unsigned pending; /* attaches and detaches under way */
 	bool drop_asked, gone;
 };
+
+/* What was lent has been sent: ORDERED commands that waited for it go on. */
+void nexus_sent(struct it_nexus *n);
 
 /* The itl of @lun, NULL if there is none (or it is being removed). */
 struct itl *nexus_itl(struct it_nexus *n, uint64_t lun);

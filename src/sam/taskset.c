@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "sam/taskset.h"
 
+#include "base/bits.h"
+#include "sam/it_nexus.h"
 #include "sam/scsi_cmd.h"
 
 static bool is_ordered(const struct scsi_cmd *cmd)
@@ -13,6 +15,15 @@ static bool is_hoq(const struct scsi_cmd *cmd)
 	return cmd->attr == ATTR_HEAD_OF_QUEUE;
 }
 
+/* An older command is over for an ORDERED one when its data cannot change any more. */
+static bool all_sent(const struct scsi_cmd *cmd)
+{
+	struct it_nexus *n = cmd->nexus;
+
+	n->ordered_waits |= n->lending;
+	return !n->lending;
+}
+
 /* True if @cmd waits for nobody, arriving now (SAM-6 8.7). */
 static bool may_start(const struct taskset *ts, const struct scsi_cmd *cmd)
 {
@@ -21,7 +32,7 @@ static bool may_start(const struct taskset *ts, const struct scsi_cmd *cmd)
 	if (ts->frozen)
 		return false;
 	if (is_ordered(cmd))
-		return !ts->live;
+		return !ts->live && all_sent(cmd);
 	return !ts->ordered && !ts->hoq;
 }
 
@@ -58,7 +69,7 @@ static struct scsi_cmd *first_startable(struct taskset *ts)
 		if (cmd->state == CMD_DORMANT) {
 			if (!is_ordered(cmd))
 				return cmd;
-			return oldest ? cmd : NULL;
+			return oldest && all_sent(cmd) ? cmd : NULL;
 		}
 		if (is_ordered(cmd))
 			return NULL;
@@ -81,6 +92,22 @@ void taskset_wake(struct itl *itl)
 		cmd_enable(cmd);
 	}
 	ts->waking = false;
+}
+
+void nexus_sent(struct it_nexus *n)
+{
+	n->lending = false;
+	if (likely(!n->ordered_waits))
+		return;
+	n->ordered_waits = false;
+	for (size_t i = 0; i < array_size(n->lun_slots); i++) {
+		struct hash_node *node, *next;
+
+		for (node = n->lun_slots[i]; node; node = next) {
+			next = node->next;
+			taskset_wake(container_of(node, struct itl, by_lun));
+		}
+	}
 }
 
 void taskset_leave(struct scsi_cmd *cmd)

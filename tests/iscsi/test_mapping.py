@@ -3,8 +3,9 @@
 """Reads that are sent out of a file's mapping, and a file that is cut meanwhile."""
 
 import os
+import time
 
-from rig import cases, disk, main, pattern, pdu, read16, test
+from rig import cases, main, pattern, pdu, read16, test, wait_until
 
 MEDIUM_ERROR = (3, 0x11, 0)
 MIB = 1 << 20
@@ -39,6 +40,34 @@ def what_is_read_is_what_the_file_has(lab, keys):
                 assert s.read(lba, blocks) == want[lba * 512:(lba + blocks) * 512], (round_, lba, blocks)
         s.write(9, b"\x5a" * 1024)
         assert s.read(8, 4) == want[8 * 512:9 * 512] + b"\x5a" * 1024 + want[11 * 512:12 * 512]
+
+
+@test
+def an_ordered_write_does_not_overtake_what_is_still_to_be_sent(lab):
+    """SAM-6 8.7: what the older READ brings is what was there before the ORDERED command."""
+    d, _ = mapped(lab)
+    want = pattern(8 * MIB)
+    with d.login() as s:
+        assert s.read(0, 16384) == want  # it is in memory
+        reads = [s.send_command(read16(0, 16384), 1, read=8 * MIB) for _ in range(2)]
+        at = 16384 - 128
+        cdb = bytes([0x8A, 0]) + at.to_bytes(8, "big") + (128).to_bytes(4, "big") + bytes(2)
+        write = s.send_command(cdb, 1, write=b"\x5a" * 65536, attr=pdu.ORDERED)
+        wait_until("the socket takes no more", lambda: stalled(d))
+        results = s.finish(*reads, write)
+        assert [r.status for r in results] == [0, 0, 0]
+        for r in results[:2]:
+            assert r.data == want
+        assert s.read(at, 128) == b"\x5a" * 65536
+
+
+def stalled(d):
+    """Nothing is sent any more: the same count twice in a row."""
+    def sent():
+        return d.tgtctl_json("session", "list")[0]["connections"][0]["tx_bytes"]
+    before = sent()
+    time.sleep(0.1)
+    return sent() == before
 
 
 @test

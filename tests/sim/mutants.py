@@ -38,7 +38,7 @@ MUTANTS = [Mutant(*m) for m in (
     ("silent-abort", "tasks that another nexus aborts are not answered", "sam/transaction.c",
      "	itl->home.abort = V_TASK_ABORTED;\n", "	itl->home.abort = V_ABORTED_SILENTLY;\n"),
     ("unordered", "ORDERED commands do not wait for older ones", "sam/taskset.c",
-     "		return !ts->live;\n", "		return true;\n"),
+     "		return !ts->live && all_sent(cmd);\n", "		return true;\n"),
     ("overtake-ordered", "commands do not wait for older ORDERED ones", "sam/taskset.c",
      "	return !ts->ordered && !ts->hoq;\n", "	return !ts->hoq;\n"),
     ("no-guard", "COMPARE AND WRITE does not wait for writes under way", "sam/guard.c",

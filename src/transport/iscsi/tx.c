@@ -152,6 +152,10 @@ void tx_end_buf(struct iscsi_conn *c, union pdu *p, struct buf *b, uint8_t *data
 	k->iov[k->n] = (struct iovec){ data, len };
 	k->buf[k->n++] = b;
 	c->tx.queued += len;
+	if (b->release) {
+		c->tx.lent_end = c->counters.tx_bytes + c->tx.queued;
+		c->session->nexus->lending = true;
+	}
 	trailer = seal_data(c, &k->mem[k->used], data, len);
 	if (trailer)
 		add_mem(c, trailer);
@@ -230,6 +234,10 @@ static void sent(struct io_op *op, int res)
 		consume(c, (size_t)res);
 		OBSERVE_CONN(c, connection__sent, (int)min(c->tx.queued, (size_t)INT32_MAX),
 			     (uint32_t)res, res, c->tx.queued);
+		if (c->tx.lent_end && c->counters.tx_bytes >= c->tx.lent_end) {
+			c->tx.lent_end = 0;
+			nexus_sent(c->session->nexus);
+		}
 	}
 	if (c->tx.queued)
 		tx_send(c);

@@ -39,6 +39,7 @@ struct tx {
 	unsigned inflight; /* segments of head that the kernel has, from head->first */
 	size_t queued; /* bytes */
 	uint64_t progress; /* time of the last one */
+	uint64_t lent_end; /* counters.tx_bytes when what lies in mappings will have been sent; 0: it has */
 	/*
 	 * A peer that owes data is read although TX_FULL is queued: what it asks for
 	 * meanwhile, until TX_FULL bytes more are sent.
