@@ -107,28 +107,35 @@ static const char *qcow2_others(const uint8_t *head)
 	return NULL;
 }
 
+/* True if the text of a VMDK's descriptor at @at names a parent. Like QEMU it ends with a byte of zero. */
+static bool vmdk_parent(int fd, uint64_t at)
+{
+	char text[DESCRIPTOR_MAX + 1];
+	ssize_t n = read_at(fd, text, DESCRIPTOR_MAX, at);
+
+	if (n <= 0)
+		return false;
+	text[n] = 0;
+	return strstr(text, "parentFileNameHint") != NULL;
+}
+
 /* A VMDK's descriptor: a text that names the extents' files, and a parent. */
 static const char *vmdk_others(int fd, const uint8_t *head)
 {
-	char text[DESCRIPTOR_MAX + 1];
-	uint64_t at = 0;
-	ssize_t n;
+	bool old = !memcmp(head, "COWD", 4);
+	uint64_t at = old ? 0 : le64(head + 28);
 
 	if (head[0] == '#')
 		return "its extents";
-	if (!memcmp(head, "COWD", 4))
-		return NULL;
 	/* QEMU: without a capacity the embedded descriptor is all there is */
-	if (!le64(head + 12))
+	if (!old && !le64(head + 12))
 		return "its extents";
-	at = le64(head + 28);
+	/* QEMU looks for a parent in the second sector, whatever the header says of the descriptor's place */
+	if (vmdk_parent(fd, SECTOR))
+		return "a parent";
 	if (!at || at > INT64_MAX / SECTOR - DESCRIPTOR_MAX)
 		return NULL;
-	n = read_at(fd, text, DESCRIPTOR_MAX, at * SECTOR);
-	if (n <= 0)
-		return NULL;
-	text[n] = 0;
-	return strstr(text, "parentFileNameHint") ? "a parent" : NULL;
+	return vmdk_parent(fd, at * SECTOR) ? "a parent" : NULL;
 }
 
 /* @head: HEAD bytes, zeroes after the end of the file. */

@@ -225,6 +225,30 @@ static void an_image_that_names_other_files_needs_permission(void **state)
 	refused(f, NULL, -EPERM, "its extents");
 }
 
+/* QEMU takes a parent from the second sector of a sparse VMDK, wherever its header says that the descriptor is. */
+static void a_parent_is_found_where_qemu_looks_for_it(void **state)
+{
+	static const char parent[] = "# Disk DescriptorFile\nversion=1\nCID=fffffffe\n"
+				     "parentCID=ffffffff\nparentFileNameHint=\"/etc/passwd\"\n";
+	static const uint8_t elsewhere[8] = { 100 }; /* sectors */
+	struct fixture *f = *state;
+	int fd;
+
+	create(f->image, "vmdk", "subformat=monolithicSparse");
+	must_open(f, NULL);
+	rig_close(&f->g);
+	fd = open(f->image, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pwrite(fd, parent, sizeof(parent), 512), sizeof(parent));
+	refused(f, NULL, -EPERM, "a parent");
+	assert_int_equal(pwrite(fd, elsewhere, sizeof(elsewhere), 28), sizeof(elsewhere));
+	refused(f, NULL, -EPERM, "a parent");
+	assert_int_equal(pwrite(fd, (uint8_t[8]){ 0 }, 8, 28), 8);
+	refused(f, NULL, -EPERM, "a parent");
+	assert_int_equal(pwrite(fd, "COWD", 4, 0), 4);
+	refused(f, NULL, -EPERM, "a parent");
+	close(fd);
+}
+
 static void what_is_no_image_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -409,6 +433,7 @@ int main(int argc, char **argv)
 		TEST(a_snapshot_leaves_the_image_as_it_was),
 		TEST(discarded_blocks_become_holes),
 		TEST(an_image_that_names_other_files_needs_permission),
+		TEST(a_parent_is_found_where_qemu_looks_for_it),
 		TEST(what_is_no_image_is_refused),
 		TEST(an_images_header_is_looked_at_with_care),
 		TEST(an_image_in_use_is_refused_in_qemus_words),
