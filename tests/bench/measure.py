@@ -9,7 +9,7 @@ import time
 import peers
 import special
 from peers import Trouble
-from rows import CACHED, MEMORY, STORES
+from rows import CACHED, CLOSE, CLOSE_TIMES, LAYERED, MEMORY, STORES
 from stats import Cell
 
 ANY = "1000000"  # a limit that is none
@@ -155,11 +155,15 @@ class Measurement:
     def taking_part(self, row):
         return [n for n in self.names if row.store in self.bench.peers[n].luns and peers.takes_part(n, row)]
 
-    def rounds_of(self, row):
-        return max(self.options.runs, self.options.runs_qd1) if row.qd == 1 else self.options.runs
+    def rounds_of(self, row, name):
+        """More where a few percent are to be told from noise."""
+        if row.qd == 1:
+            return max(self.options.runs, self.options.runs_qd1)
+        close = row.name in LAYERED and name in CLOSE and set(CLOSE) <= set(self.names)
+        return self.options.runs * (CLOSE_TIMES if close else 1)
 
     def expected_runs(self):
-        return sum(len(self.taking_part(row)) * self.rounds_of(row) for row in self.rows)
+        return sum(self.rounds_of(row, n) for row in self.rows for n in self.taking_part(row))
 
     def out_of_time(self):
         if self.options.limit and time.monotonic() - self.begun > self.options.limit:
@@ -203,14 +207,16 @@ class Measurement:
 
     def measure(self, row):
         names = self.taking_part(row)
-        self.cells[row.name] = {n: Cell(self.rounds_of(row)) for n in names}
-        for number in range(self.rounds_of(row)):
+        rounds = {n: self.rounds_of(row, n) for n in names}
+        self.cells[row.name] = {n: Cell(rounds[n]) for n in names}
+        for number in range(max(rounds.values(), default=0)):
             if self.out_of_time() and number:
                 break
+            names = [n for n in names if number < rounds[n]]
             for i in range(len(names)):  # another one begins each round: nobody always follows the same
                 name = names[(i + number) % len(names)]
                 if not self.cells[row.name][name].trouble:
-                    self.progress.run(row, name, number + 1, self.rounds_of(row))
+                    self.progress.run(row, name, number + 1, rounds[name])
                     self.turn(row, name, number)
                 self.progress.count += 1
 

@@ -66,6 +66,7 @@ TGT_FOURFOLD = ("*/*-4k-qd32*",)
 TGT_TWOFOLD = ("*/write-64k", "*/write-256k", "*/write-1m")
 QD1 = ("*/read-4k-qd1", "*/read-4k-qd1+digests")
 LAYERED = ("null/read-4k-qd32", "null/write-4k-qd32", "null/read-64k")  # rows of the null store under two layers
+CLOSE, CLOSE_TIMES = ("stgt", "stgt-layers"), 4  # who is so close in these that it takes more rounds to see
 MAPPED = ("mmap/read-4k-qd32", "mmap/read-64k", "mmap/read-256k", "mmap/read-1m")
 LARGE_ROWS = tuple("%s/%s" % (store, name) for store in ("null", "file") for name, _, _ in LARGE)
 

@@ -249,6 +249,21 @@ def what_the_kernel_does_for_a_disk_is_no_disturbance(lab):
 
 
 @test
+def what_is_close_is_measured_more_often(lab):
+    class Options:
+        runs, runs_qd1 = 5, 9
+
+    class Bench:
+        options, peers = Options, dict.fromkeys(peers.ALL)
+    by_name = {r.name: r for r in rows.all_rows()}
+    m = measure.Measurement(Bench, [], ["stgt", "stgt-layers", "floor"], None)
+    layered = by_name[rows.LAYERED[0]]
+    assert [m.rounds_of(layered, n) for n in ("stgt", "stgt-layers", "floor")] == [20, 20, 5]
+    assert m.rounds_of(by_name["null/read-4k-qd1"], "stgt") == 9 and m.rounds_of(by_name["mem/read-1m"], "stgt") == 5
+    assert measure.Measurement(Bench, [], ["stgt", "floor"], None).rounds_of(layered, "stgt") == 5
+
+
+@test
 def layers_are_compared_where_their_gate_is(lab):
     part = [r.name for r in rows.all_rows() if peers.takes_part("stgt-layers", r)]
     assert sorted(part) == sorted(rows.LAYERED), part
