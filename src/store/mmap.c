@@ -7,9 +7,7 @@
  * wanted by somebody who looks at it, is read as from a file: off the reactor if need be,
  * and with an error that says where. Everything else is a file's.
  *
- * A mapping lives as long as somebody has some of it, longer than the store if need be. Its users
- * are counted per channel by a buf without memory of its own, the lender, on that reactor's
- * thread; lenders are counted by the mapping.
+ * A mapping lives as long as somebody has some of it, longer than the store if need be.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -25,6 +23,7 @@
 #include "reactor/reactor.h"
 #include "store/builtin.h"
 #include "store/file.h"
+#include "store/mapping.h"
 
 /*
  * What was in memory is believed to be there for FRESH: asking (mincore) costs as much as reading
@@ -36,24 +35,11 @@
 #define AREA_PAGES 64u /* looked at together: the bits of a word */
 #define AREAS 16384u /* remembered: 4 GiB */
 
-struct mapping {
-	uint8_t *base;
-	uint64_t size;
-	_Atomic unsigned users; /* lenders, and the store */
-	struct offload unmap;
-};
-
 struct mapped {
 	struct file file; /* first: it is what file_*() take for the store's own */
 	pthread_mutex_t lock; /* of map, for channels that take a new one */
 	struct mapping *map; /* the newest */
 	_Atomic unsigned changes; /* of map */
-};
-
-/* What a channel lends. It is freed with its last user. */
-struct lender {
-	struct buf buf;
-	struct mapping *map;
 };
 
 /* What was seen of an area. */
@@ -71,74 +57,21 @@ struct mapped_channel {
 	unsigned page_shift;
 };
 
-/* ---- mappings ---- */
+/* ---- lending ---- */
 
-static struct mapping *mapping_new(int fd, uint64_t size)
-{
-	struct mapping *m = calloc(1, sizeof(*m));
-	int err;
-
-	if (!m)
-		return NULL;
-	m->size = size;
-	m->base = size > SIZE_MAX ? MAP_FAILED : mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-	if (m->base != MAP_FAILED) {
-		atomic_init(&m->users, 1);
-		return m;
-	}
-	err = errno;
-	free(m);
-	errno = err;
-	return NULL;
-}
-
-static void unmap_run(struct offload *o)
-{
-	struct mapping *m = container_of(o, struct mapping, unmap);
-
-	munmap(m->base, m->size);
-}
-
-static void unmap_done(struct offload *o)
-{
-	free(container_of(o, struct mapping, unmap));
-}
-
-/* Unmapping takes a while where much of it was used: not on a reactor. */
-static void mapping_put(struct mapping *m)
-{
-	struct reactor *r = reactor_self();
-
-	if (atomic_fetch_sub(&m->users, 1) != 1)
-		return;
-	m->unmap = (struct offload){ .run = unmap_run, .done = unmap_done };
-	if (r) {
-		offload_submit(r, &m->unmap, OFFLOAD_SLOW);
-		return;
-	}
-	unmap_run(&m->unmap);
-	unmap_done(&m->unmap);
-}
-
-static struct mapping *mapping_get(struct mapped *d)
+static struct mapping *mapping_newest(struct mapped *d)
 {
 	struct mapping *m;
 
 	pthread_mutex_lock(&d->lock);
-	m = d->map;
-	atomic_fetch_add(&m->users, 1);
+	m = mapping_ref(d->map);
 	pthread_mutex_unlock(&d->lock);
 	return m;
 }
 
-/* ---- lenders ---- */
-
-static void lender_release(struct buf *b)
+static struct mapping *map_file(int fd, uint64_t size)
 {
-	struct lender *l = container_of(b, struct lender, buf);
-
-	mapping_put(l->map);
-	free(l);
+	return mapping_new(size, PROT_READ, MAP_SHARED, fd);
 }
 
 static void forget_seen(struct mapped_channel *c)
@@ -150,17 +83,10 @@ static void forget_seen(struct mapped_channel *c)
 /* Lend from the newest mapping from now on; what was lent of the old one stays. */
 static void renew_lender(struct mapped *d, struct mapped_channel *c)
 {
-	struct lender *l = calloc(1, sizeof(*l));
-
 	c->changes = atomic_load(&d->changes);
-	if (c->lender)
-		buf_put(&c->lender->buf);
-	c->lender = l;
+	lender_close(c->lender);
+	c->lender = lender_open(mapping_newest(d));
 	forget_seen(c);
-	if (!l)
-		return;
-	l->map = mapping_get(d);
-	l->buf = (struct buf){ .data = l->map->base, .users = 1, .release = lender_release };
 }
 
 /* ---- what is in memory ---- */
@@ -243,8 +169,7 @@ static bool lend(struct store_channel *ch, struct store_io *io)
 	}
 	if (!range_fits(io->offset, io->length, l->map->size) || !resident(ch, c, l->map, io))
 		return false;
-	io->lent = buf_ref(&l->buf);
-	io->lent_data = l->map->base + io->offset;
+	lender_lend(l, io);
 	return true;
 }
 
@@ -263,7 +188,7 @@ static int mmap_open(struct store *s, const struct store_spec *spec, struct err 
 	err = file_open(s, spec, e);
 	if (err)
 		return err;
-	d->map = mapping_new(d->file.fd.fd, store_limits_of(s)->size);
+	d->map = map_file(d->file.fd.fd, store_limits_of(s)->size);
 	if (!d->map) {
 		err = -errno;
 		file_close(s);
@@ -292,7 +217,7 @@ static int mmap_size(struct store *s, uint64_t *size, struct err *e)
 
 	if (err || *size <= d->map->size)
 		return err;
-	m = mapping_new(d->file.fd.fd, *size);
+	m = map_file(d->file.fd.fd, *size);
 	if (!m) {
 		store_log_warn(s, "what it grew by is read without a mapping: %s", strerror(errno));
 		return 0;
@@ -322,8 +247,7 @@ static void mmap_channel_close(struct store_channel *ch)
 {
 	struct mapped_channel *c = channel_priv(ch);
 
-	if (c->lender)
-		buf_put(&c->lender->buf);
+	lender_close(c->lender);
 	if (c->seen)
 		munmap(c->seen, AREAS * sizeof(*c->seen));
 	file_channel_close(ch);

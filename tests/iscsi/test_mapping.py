@@ -42,6 +42,37 @@ def what_is_read_is_what_the_file_has(lab, keys):
         assert s.read(8, 4) == want[8 * 512:9 * 512] + b"\x5a" * 1024 + want[11 * 512:12 * 512]
 
 
+@cases(("without digests", {}), ("with digests", {"HeaderDigest": "CRC32C", "DataDigest": "CRC32C"}))
+def what_is_read_of_memory_is_what_was_written(lab, keys):
+    d = lab.start(options=("--reactors", "2"))
+    d.tgtctl("export", "--type", "mem", "--bsopts", "size=8M", "--name", d.name)
+    want = pattern(1 * MIB)
+    with d.login(keys=keys) as s:
+        s.write(2048, want)
+        assert s.read(0, 6144) == bytes(MIB) + want + bytes(MIB)
+
+
+@cases(("a file", ("mmap",)), ("memory", ("mem", "--bsopts", "size=8M")))
+def what_was_read_outlives_its_unit(lab, store):
+    path = lab.image("8M")
+    want = pattern(8 * MIB)
+    with open(path, "r+b") as f:
+        f.write(want)
+    d = lab.start(options=("--reactors", "2"))
+    d.tgtctl("export", *([path] if store[0] == "mmap" else []), "--type", *store, "--name", d.name)
+    with d.login() as s:
+        for at in range(0, 16384, 2048) if store[0] == "mem" else ():
+            s.write(at, want[at * 512:(at + 2048) * 512])
+        assert s.read(0, 16384) == want
+        read = s.send_command(read16(0, 16384), 1, read=8 * MIB)
+        wait_until("the socket takes no more", lambda: stalled(d))
+        delete = lab.helper(d.popen_tgtctl("lun", "delete", "1", "1", "--force"))
+        r = s.finish(read)[0]
+        assert r.data == want[:len(r.data)] and len(r.data) > MIB, r
+        assert delete.wait(30) == 0
+        assert s.command(bytes(6), 1).key_asc == (5, 0x25, 0)
+
+
 @test
 def an_ordered_write_does_not_overtake_what_is_still_to_be_sent(lab):
     """SAM-6 8.7: what the older READ brings is what was there before the ORDERED command."""
