@@ -39,10 +39,10 @@ static void fill_limits(struct store_limits *l, const struct nbd_store *st)
 	l->mem_align = l->block;
 	if (f->preferred >= 512 && f->preferred <= 65536)
 		l->physical = f->preferred;
-	l->optimal_io = f->preferred;
 	l->max_io = max_io < LIBNBD_MAX ? max_io : LIBNBD_MAX;
 	if (l->max_io > l->block)
 		l->max_io &= ~(l->block - 1);
+	l->optimal_io = f->preferred < l->max_io ? f->preferred : l->max_io;
 	l->max_discard = DISCARD_MAX;
 	l->readonly = f->readonly;
 	l->fua = f->fua;

@@ -93,7 +93,10 @@ struct queue {
 /* One NBD command of a request; libnbd carries its address. */
 struct piece {
 	uint8_t self; /* its index in the request's pieces */
+	bool cleared; /* READ: its memory was zeroes before */
+	bool disorder; /* READ: data came in another order than that of their places */
 	uint32_t number; /* which part of the request */
+	uint32_t seen; /* READ: bytes that have come */
 };
 
 /* In store_io.room. */
@@ -108,6 +111,7 @@ struct request {
 	bool held; /* a command was sent, and no answer will come */
 	bool queued, sending;
 	bool was_dirty; /* FLUSH: there was something to make stable */
+	uint8_t resent; /* times that it was sent again */
 	struct piece piece[PIECES];
 };
 
@@ -171,6 +175,7 @@ struct nbd_store {
 	 * taken by a flush before it is sent.
 	 */
 	_Atomic bool dirty;
+	_Atomic bool disorder; /* this server answers READ in any order */
 	_Atomic bool lost; /* what was dirty may be gone: the next flush says so */
 	pthread_mutex_t lock; /* the following, and what channels have under it */
 	struct channel *channels;
@@ -195,7 +200,7 @@ void requests_fail_waiting(struct channel *c);
 /* End what was sent and will not be answered: what changes data, or @all. */
 void requests_end_held(struct channel *c, bool all);
 bool request_changes(const struct request *r);
-/* Send what is held again: it changes nothing. */
+/* Send what is held again, if not too often: it changes nothing. */
 void requests_resume_held(struct channel *c);
 
 /* channel.c */

@@ -12,6 +12,8 @@
 /* Lengths are 32 bits wide in NBD; whole blocks of any size below that. */
 #define RANGE_MAX (1ull << 31)
 #define ALL_PIECES ((1u << PIECES) - 1)
+/* Connections that a request may lose before it ends: it may be what kills the server. */
+#define RESENDS_MAX 3
 
 static bool has_data(const struct store_io *io)
 {
@@ -120,20 +122,53 @@ static struct request *piece_request(struct piece *p)
 	return (struct request *)(void *)((char *)(p - p->self) - offsetof(struct request, piece));
 }
 
+/*
+ * A server may answer with pieces in any order, and libnbd does not look whether they are all there: what they
+ * leave out is what was in that memory before, somebody else's data.
+ */
+static int data_came(void *arg, const void *at, size_t n, uint64_t offset, unsigned status,
+		     int *error)
+{
+	struct piece *p = arg;
+	const char *base = request_io(piece_request(p))->iov[p->number].iov_base;
+
+	if (status == LIBNBD_READ_ERROR)
+		return 0;
+	p->disorder |= (const char *)at != base + p->seen;
+	p->seen = n < UINT32_MAX - p->seen ? p->seen + (uint32_t)n : UINT32_MAX;
+	return 0;
+}
+
+/* 0 or -errno of a READ that ended well, as the server says. */
+static int data_complete(struct nbd_store *st, const struct piece *p, const struct iovec *v)
+{
+	if (p->seen != v->iov_len)
+		return -EIO;
+	if (!p->disorder || p->cleared)
+		return 0;
+	/* they may lie over each other: from now on memory is cleared before */
+	atomic_store_explicit(&st->disorder, true, memory_order_relaxed);
+	return -EAGAIN;
+}
+
 /* libnbd holds the handle's lock: nothing may be sent or finished here. */
 static int command_done(void *arg, int *error)
 {
 	struct piece *p = arg;
 	struct request *r = piece_request(p);
 	struct connection *n = r->conn;
+	const struct store_io *io = request_io(r);
+	int err = *error ? error_of(*error) : 0;
 
+	if (!err && io->verb == STORE_READ)
+		err = data_complete(n->ch->st, p, &io->iov[p->number]);
 	r->busy &= (uint16_t) ~(1u << p->self);
 	n->inflight--;
 	n->ch->inflight--;
 	if (*error == ENOTCONN)
 		r->held = true; /* no server says so: the connection ended before the answer */
-	else if (*error)
-		request_fail(r, p->number, error_of(*error));
+	else if (err)
+		request_fail(r, p->number, err);
 	request_look(n->ch, r);
 	return 1; /* libnbd forgets the command */
 }
@@ -200,10 +235,14 @@ static int64_t command(struct nbd_store *st, struct nbd_handle *h, const struct 
 {
 	nbd_completion_callback done = { .callback = command_done, .user_data = p };
 	nbd_extent_callback came = { .callback = extents_came, .user_data = p };
+	nbd_chunk_callback data = { .callback = data_came, .user_data = p };
 
 	switch (io->verb) {
 	case STORE_READ:
-		return nbd_aio_pread(h, v->iov_base, length, offset, done, 0);
+		p->cleared = atomic_load_explicit(&st->disorder, memory_order_relaxed);
+		if (p->cleared)
+			memset(v->iov_base, 0, length);
+		return nbd_aio_pread_structured(h, v->iov_base, length, offset, data, done, 0);
 	case STORE_WRITE:
 		return nbd_aio_pwrite(h, v->iov_base, length, offset, done, flags_of(st, io));
 	case STORE_FLUSH:
@@ -222,9 +261,9 @@ static bool send_part(struct connection *n, struct request *r)
 	struct store_io *io = request_io(r);
 	unsigned slot = (unsigned)__builtin_ctz(~(unsigned)r->busy);
 	uint64_t offset = r->offset, length = part_length(c->st, r, io);
-	const struct iovec *v = &io->iov[r->number];
+	const struct iovec *v = has_data(io) ? &io->iov[r->number] : NULL;
 
-	r->piece[slot] = (struct piece){ (uint8_t)slot, r->number };
+	r->piece[slot] = (struct piece){ .self = (uint8_t)slot, .number = r->number };
 	/* before the call, which may call back already */
 	r->busy |= (uint16_t)(1u << slot);
 	r->number++;
@@ -299,6 +338,9 @@ void request_submit(struct store_channel *ch, struct store_io *io)
 	struct request *r = io_request(io);
 
 	request_reset(r);
+	r->resent = 0;
+	if (io->verb == STORE_EXTENTS) /* the server may say nothing of them */
+		io->extent = (struct store_extent){ 0 };
 	if (c->stopped && !c->waits) {
 		store_done(io, -EAGAIN, io->offset); /* nothing was sent */
 		return;
@@ -352,6 +394,17 @@ void channel_finish(struct channel *c)
 
 /* ---- while the server is away ---- */
 
+/* What was answered with an error stays so; the rest may have happened or not. */
+static void end_held(struct channel *c, struct request *r)
+{
+	if (!r->err) {
+		r->err = -ENOTCONN;
+		r->where = request_io(r)->offset;
+	}
+	r->held = false;
+	queue_add(&c->ended, r);
+}
+
 bool request_changes(const struct request *r)
 {
 	return changes((const struct store_io *)(const void *)((const char *)r -
@@ -386,13 +439,7 @@ void requests_end_held(struct channel *c, bool all)
 			queue_add(&c->held, r);
 			continue;
 		}
-		/* what was answered with an error stays so; the rest may have happened or not */
-		if (!r->err) {
-			r->err = -ENOTCONN;
-			r->where = io->offset;
-		}
-		r->held = false;
-		queue_add(&c->ended, r);
+		end_held(c, r);
 	}
 }
 
@@ -403,6 +450,10 @@ void requests_resume_held(struct channel *c)
 
 	c->held = (struct queue){ 0 };
 	while ((r = queue_pop(&q))) {
+		if (r->resent++ == RESENDS_MAX) {
+			end_held(c, r);
+			continue;
+		}
 		request_reset(r);
 		if (request_io(r)->verb == STORE_FLUSH)
 			r->was_dirty = atomic_exchange_explicit(&c->st->dirty, false,
