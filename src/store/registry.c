@@ -84,13 +84,21 @@ static const char *plugin_of(const char *name)
 	return name;
 }
 
+/* Also keeps a name from leading to another folder. */
+static bool is_name(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len && len <= NAME_LEN &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") == len;
+}
+
 /* The path of the plugin that brings @name; false: there is none. */
 static bool plugin_path(const char *name, char path[PATH_LEN])
 {
 	char dir[PATH_LEN];
 
-	if (!*name || strlen(name) > NAME_LEN ||
-	    strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(name))
+	if (!is_name(name))
 		return false;
 	for (unsigned i = 0; folder(i, dir); i++) {
 		int n = snprintf(path, PATH_LEN, "%s/store-%s.so", dir, plugin_of(name));
@@ -143,13 +151,28 @@ static const struct store_ops *unknown(const char *name, struct err *e)
 
 /* ---- loading ---- */
 
-static int accept_ops(const struct store_ops *ops, const char *path, struct err *e)
+/* Nothing of @ops but its api may be looked at before that is known to be ours. */
+static int check_ops(const struct store_ops *ops, const char *path, struct err *e)
 {
 	if (ops->api != STORE_API)
 		return err_set(e, -ENOEXEC,
 			       "%s was made for version %u of the store interface, this is version "
 			       "%d: install the one that belongs to this tgtd",
 			       path, ops->api, STORE_API);
+	if (!ops->name || !is_name(ops->name))
+		return err_set(e, -ENOEXEC,
+			       "%s brings a store without a proper name: small letters, digits and "
+			       "'-' make one, %d at most",
+			       path, NAME_LEN);
+	if (!ops->open || !ops->close || !ops->submit)
+		return err_set(e, -ENOEXEC,
+			       "%s: store %s lacks a function: it needs open, close and submit",
+			       path, ops->name);
+	return 0;
+}
+
+static int accept_ops(const struct store_ops *ops, const char *path, struct err *e)
+{
 	if (store_find(ops->name))
 		return 0; /* who was first stays */
 	if (nloaded == PLUGINS_MAX)
@@ -168,9 +191,13 @@ static int load(const char *path, struct err *e)
 	if (!so)
 		return err_set(e, -ENOEXEC, "cannot load the plugin: %.400s", dlerror());
 	list = dlsym(so, "store_plugin");
-	if (!list) {
-		dlclose(so);
-		return err_set(e, -ENOEXEC, "%s is no store plugin: it has no store_plugin", path);
+	if (!list)
+		err = err_set(e, -ENOEXEC, "%s is no store plugin: it has no store_plugin", path);
+	for (unsigned i = 0; !err && list[i]; i++)
+		err = check_ops(list[i], path, e);
+	if (err) {
+		dlclose(so); /* so that a better one can be put in its place */
+		return err;
 	}
 	for (; *list && !err; list++)
 		err = accept_ops(*list, path, e);
@@ -233,7 +260,7 @@ static void each_in(const char *dir,
 		char name[NAME_LEN + 1];
 		size_t len = strlen(f->d_name);
 
-		if (len < 10 || len > NAME_LEN || strncmp(f->d_name, "store-", 6) ||
+		if (len < 10 || len > NAME_LEN + 9 || strncmp(f->d_name, "store-", 6) ||
 		    strcmp(f->d_name + len - 3, ".so"))
 			continue;
 		snprintf(name, sizeof(name), "%.*s", (int)len - 9, f->d_name + 6);
