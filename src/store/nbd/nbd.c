@@ -162,8 +162,8 @@ static int nbd_store_open(struct store *s, const struct store_spec *spec, struct
 static int nbd_store_size(struct store *s, uint64_t *size, struct err *e)
 {
 	struct nbd_store *st = store_priv(s);
-	struct features f = st->features;
-	struct where to = where_to(st);
+	struct where to = { &st->config, NULL };
+	struct features f;
 	char text[TEXT_MAX];
 	bool changed;
 

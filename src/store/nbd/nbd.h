@@ -186,6 +186,7 @@ struct nbd_store {
 	unsigned attempts, starts; /* of connecting; of our server */
 	bool expired; /* it took too long: nothing is held any more */
 	bool refresh; /* the connections are good, but are to be made anew */
+	bool torn; /* one was lost meanwhile */
 	bool closing;
 };
 

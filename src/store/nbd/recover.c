@@ -121,14 +121,30 @@ static void stop(struct channel *c)
 	recover_quiet(c);
 }
 
+/* The lock is held. What was to be made anew is lost. */
+static void refresh_failed(struct channel *c)
+{
+	struct nbd_store *st = c->st;
+
+	st->refresh = st->torn = false;
+	st->since = store_now(c->ch);
+	tell_all(st, NEWS_STOP);
+}
+
 void recover_begin(struct channel *c, const char *why)
 {
 	struct nbd_store *st = c->st;
-	bool first;
+	bool first, late;
 
 	pthread_mutex_lock(&st->lock);
 	first = st->phase == PHASE_UP && !st->closing;
+	late = st->refresh && st->phase == PHASE_STOPPING;
 	c->missing |= missing(c);
+	/* before all are quiet it is a loss like others; after that who leads sees to it */
+	if (late)
+		refresh_failed(c);
+	else if (st->refresh)
+		st->torn = true;
 	if (first) {
 		st->phase = PHASE_STOPPING;
 		st->since = store_now(c->ch);
@@ -138,7 +154,7 @@ void recover_begin(struct channel *c, const char *why)
 	}
 	pthread_mutex_unlock(&st->lock);
 	c->stopped = true; /* nothing is sent in this turn either */
-	if (!first)
+	if (!first && !late)
 		return;
 	store_away(st->s, "the connection to the server was lost");
 	if (why)
@@ -455,12 +471,6 @@ static void pause_then_again(struct channel *c)
 	if (!st->attempts++ || !(st->attempts % 64))
 		store_log_warn(st->s, "cannot go on yet: %s; trying again", c->job_text);
 	pthread_mutex_lock(&st->lock);
-	if (st->refresh) { /* what was to be made anew is lost */
-		st->refresh = false;
-		st->since = store_now(c->ch);
-		tell_all(st, NEWS_STOP);
-		store_away(st->s, "the server does not take new connections");
-	}
 	if (!st->expired && store_now(c->ch) - st->since > st->config.timeout_ns) {
 		st->expired = true;
 		tell_all(st, NEWS_EXPIRED);
@@ -469,11 +479,31 @@ static void pause_then_again(struct channel *c)
 	store_timer_arm(c->ch, &c->timer, pause < PAUSE_MAX ? pause : PAUSE_MAX);
 }
 
+/* True if the new connections do not simply replace the old ones: what was answered may be lost, too. */
+static bool refresh_over(struct channel *c)
+{
+	struct nbd_store *st = c->st;
+	bool over;
+
+	pthread_mutex_lock(&st->lock);
+	over = st->refresh && (c->job_err || st->torn);
+	if (over) {
+		st->phase = PHASE_SETTLING;
+		refresh_failed(c);
+	}
+	pthread_mutex_unlock(&st->lock);
+	if (over)
+		store_away(st->s, "the connection to the server was lost");
+	return over;
+}
+
 static void attempt_done(struct store_job *j)
 {
 	struct channel *c = of_job(j);
 
-	if (!c->closing && !c->job_err)
+	if (!c->closing && refresh_over(c))
+		lead(c);
+	else if (!c->closing && !c->job_err)
 		recovered(c);
 	else if (!c->closing)
 		pause_then_again(c);

@@ -100,6 +100,18 @@ static void serve_file(struct fixture *f)
 		fail_msg("nbdkit does not start");
 }
 
+/* The same by TCP, so that it cannot be seen whether it lives. */
+static void serve_sized_by_file(struct fixture *f, const char *delay)
+{
+	char port[16], *argv[] = { "nbdkit", "-f",    "-i127.0.0.1", port, "--filter=delay",
+				   "file",   f->file, (char *)delay, NULL };
+
+	snprintf(port, sizeof(port), "-p%u", f->port);
+	f->server = program_start(argv);
+	if (!server_wait(f->server, NULL, f->port))
+		fail_msg("nbdkit does not start");
+}
+
 static void must_open(struct fixture *f, const char *opts)
 {
 	char uri[64];
@@ -457,6 +469,29 @@ static void growth_is_found_when_asked_for(void **state)
 	assert_int_equal(rig_size(&f->g, MIB(4)), -EOPNOTSUPP);
 }
 
+/* What a new size is taken over with is not another way around the wait for what a server had. */
+static void a_connection_lost_while_a_new_size_is_taken_over_is_lost_like_others(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t start;
+
+	f->port = server_free_port();
+	serve_sized_by_file(f, "delay-write=100");
+	must_open(f, "settle=1");
+	submit(f, 0, STORE_WRITE);
+	send_all(f);
+	assert_int_equal(truncate(f->file + 5, (off_t)MIB(2)), 0);
+	assert_int_equal(rig_size(&f->g, 0), 0);
+	send_all(f);
+	start = now();
+	program_kill(&f->server);
+	serve_sized_by_file(f, "delay-write=0");
+	assert_int_equal(ended(f, 0), -ENOTCONN);
+	assert_true(now() - start >= NSEC_PER_SEC);
+	until_away(f, false);
+	assert_int_equal(act(f, STORE_WRITE, 0), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define TEST_TWO(name) cmocka_unit_test_setup_teardown(name, set_up_two, tear_down)
 
@@ -479,6 +514,7 @@ int main(int argc, char **argv)
 		TEST(a_server_that_comes_back_smaller_is_not_used),
 		TEST(a_server_that_comes_back_larger_is_used_whole),
 		TEST(growth_is_found_when_asked_for),
+		TEST(a_connection_lost_while_a_new_size_is_taken_over_is_lost_like_others),
 	};
 
 	engine = rig_engine(argc, argv);
