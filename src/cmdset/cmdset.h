@@ -60,7 +60,7 @@ int disk_mode_page(struct lu_mode *m, unsigned page, unsigned subpage, const uin
 
 /* New current and default mode parameters; every nexus is told. */
 void disk_set_mode(struct lu *lu, const struct lu_mode *m);
-/* The medium goes or comes (tgt's online=), whatever initiators have prevented. */
+/* The medium goes or comes (tgt's online=), whatever initiators have prevented. Nothing while it is away. */
 void disk_set_online(struct lu *lu, bool online);
 /* The store has another size, bytes. */
 void disk_set_size(struct lu *lu, uint64_t size);
@@ -71,8 +71,8 @@ void disk_resume(struct lu *lu);
 void disk_set_store(struct lu *lu, struct store *s, bool readonly);
 /* There is no medium for now: commands end with @why. @placeholder keeps the place of the store, and is never used. */
 void disk_take_away(struct lu *lu, struct store *placeholder, enum verdict why);
-/* The medium is back: @s. */
-void disk_bring_back(struct lu *lu, struct store *s, bool readonly);
+/* The medium is back: @s. @online: tgt's online=; without it there is still none for initiators. */
+void disk_bring_back(struct lu *lu, struct store *s, bool readonly, bool online);
 /* True if an initiator prevents the removal of the medium. */
 bool disk_removal_prevented(const struct lu *lu);
 

@@ -151,9 +151,13 @@ void disk_take_away(struct lu *lu, struct store *placeholder, enum verdict why)
 	lu->view.gate = GATE_SHUT;
 }
 
-void disk_bring_back(struct lu *lu, struct store *s, bool readonly)
+void disk_bring_back(struct lu *lu, struct store *s, bool readonly, bool online)
 {
 	disk_set_store(lu, s, readonly);
+	if (!online) { /* the administrator has taken the medium out, which stays so */
+		lu->view.why = V_NO_MEDIUM;
+		return;
+	}
 	lu->view.state = LU_READY;
 	lu_tell_others(lu, NULL, UA_MEDIUM_CHANGED);
 }

@@ -63,6 +63,9 @@ static bool is_out(const struct lu *lu)
 
 static bool take_out(struct lu *lu)
 {
+	/* behind a shut gate is no medium: what says why stays, and nobody but the gate's owner brings one */
+	if (lu->view.gate == GATE_SHUT)
+		return false;
 	if (lu->view.state == LU_NOT_READY && lu->view.why == V_NO_MEDIUM)
 		return false;
 	lu->view.state = LU_NOT_READY;

@@ -20,6 +20,8 @@
 #define RETRY_MIN_NS NSEC_PER_SEC /* between openings of a lost store */
 #define RETRY_MAX_NS (30 * NSEC_PER_SEC)
 
+struct last_flush;
+
 struct job {
 	struct unit *unit;
 	struct medium_wish wish;
@@ -35,8 +37,7 @@ struct job {
 	struct lu_tx tx;
 	struct timer timer;
 	uint64_t patience;
-	struct msg msg;
-	struct store_io io;
+	struct last_flush *flush;
 	struct store_resize resize;
 	char *bstype, *path, *bsopts, *bsoflags;
 };
@@ -46,9 +47,15 @@ static void next(struct job *j)
 	(*j->step++)(j);
 }
 
+/* @s, or none, is to be the unit's store soon. */
+static void expect(struct job *j, struct store *s)
+{
+	j->next = j->unit->coming = s;
+	j->unit->coming_events = 0;
+}
+
 /* ---- the end ---------------------------------------------------------------------- */
 
-static void begin_pending(struct unit *u);
 static void retry_later(struct unit *u);
 
 static void job_free(struct job *j)
@@ -70,7 +77,7 @@ static void end(struct job *j)
 	job_free(j);
 	if (u->medium_state == UNIT_LOST && !u->removing)
 		retry_later(u);
-	begin_pending(u);
+	medium_begin_pending(u);
 	unit_unref(u);
 }
 
@@ -83,7 +90,7 @@ static void undone(struct job *j)
 {
 	struct store *s = j->next;
 
-	j->next = NULL;
+	expect(j, NULL);
 	if (s)
 		store_close(j->unit->control->self, s, next_closed, j);
 	else
@@ -118,7 +125,7 @@ static void opened(struct store_open *o)
 {
 	struct job *j = container_of(o, struct job, open);
 
-	j->next = o->store;
+	expect(j, o->store);
 	if (o->store) {
 		next(j);
 		return;
@@ -215,6 +222,15 @@ static void check_other(struct job *j)
 {
 	uint64_t is = store_size(j->unit->store), will = store_size(j->next);
 
+	if (store_limits(j->next)->cap[STORE_READ] == STORE_CAP_NO) {
+		err_set(&j->err, -EINVAL,
+			"the other store, %s, has no bytes, it leads to a device: name a store "
+			"that "
+			"has the same contents",
+			store_type(j->next));
+		fail(j);
+		return;
+	}
 	if (is == will || j->wish.other_size) {
 		next(j);
 		return;
@@ -276,45 +292,90 @@ static void wait_idle(struct job *j)
 
 /* ---- steps: flushing ----------------------------------------------------------------- */
 
-static void flush_answered(struct msg *m)
-{
-	struct job *j = container_of(m, struct job, msg);
+/* Its own memory: a store that hangs must not hold up the job for ever. */
+struct last_flush {
+	struct store_io io;
+	struct msg msg;
+	struct store *store;
+	struct reactor *self;
+	struct job *job; /* NULL: waited for too long */
+};
 
-	if (!j->io.err || j->wish.deed == MEDIUM_REOPEN) {
+static void flush_ended(struct job *j, int err)
+{
+	if (!err || j->wish.deed == MEDIUM_REOPEN) {
 		next(j);
 		return;
 	}
-	err_set(&j->err, j->io.err, "the store cannot be flushed: %s; nothing was changed",
-		strerror(-j->io.err));
+	err_set(&j->err, err, "the store cannot be flushed: %s; nothing was changed",
+		strerror(-err));
 	fail(j);
+}
+
+static void flush_answered(struct msg *m)
+{
+	struct last_flush *f = container_of(m, struct last_flush, msg);
+	struct job *j = f->job;
+	int err = f->io.err;
+
+	free(f);
+	if (!j)
+		return;
+	timer_cancel(j->unit->control->self, &j->timer);
+	flush_ended(j, err);
 }
 
 static void flushed(struct store_io *io)
 {
-	struct job *j = container_of(io, struct job, io);
+	struct last_flush *f = container_of(io, struct last_flush, io);
 
-	reactor_post(j->unit->control->self, &j->msg, flush_answered);
+	reactor_post(f->self, &f->msg, flush_answered);
 }
 
 /* On the home. */
 static void flush_posted(struct msg *m)
 {
-	struct job *j = container_of(m, struct job, msg);
+	struct last_flush *f = container_of(m, struct last_flush, msg);
 
-	j->io.verb = STORE_FLUSH;
-	j->io.done = flushed;
-	store_submit(j->unit->store, &j->io);
+	f->io.verb = STORE_FLUSH;
+	f->io.done = flushed;
+	store_submit(f->store, &f->io);
+}
+
+/* The request stays with the store, which stays in use. */
+static void flush_overdue(struct timer *t)
+{
+	struct job *j = container_of(t, struct job, timer);
+
+	j->flush->job = NULL;
+	err_set(&j->err, -ETIMEDOUT,
+		"the store does not answer a flush: nothing was changed; try again when it does");
+	fail(j);
 }
 
 static void flush(struct job *j)
 {
-	const struct store *s = j->unit->store;
+	const struct unit *u = j->unit;
+	struct last_flush *f;
 
 	/* after an error there is nothing that a flush could promise */
-	if (store_limits(s)->readonly || store_has_error(s) || store_why_away(s))
+	if (store_limits(u->store)->readonly || store_has_error(u->store) ||
+	    store_why_away(u->store)) {
 		next(j);
-	else
-		reactor_post(j->unit->lu->home, &j->msg, flush_posted);
+		return;
+	}
+	f = calloc(1, sizeof(*f));
+	if (!f) {
+		err_set(&j->err, -ENOMEM, "no memory to flush the store");
+		fail(j);
+		return;
+	}
+	f->store = u->store;
+	f->self = u->control->self;
+	f->job = j;
+	j->flush = f;
+	timer_arm(f->self, &j->timer, PATIENCE_NS, flush_overdue);
+	reactor_post(u->lu->home, &f->msg, flush_posted);
 }
 
 /* ---- steps: changing what is behind the LU ---------------------------------------------- */
@@ -332,7 +393,7 @@ static bool bring_back_decide(struct lu_tx *tx)
 {
 	struct job *j = container_of(tx, struct job, tx);
 
-	disk_bring_back(tx->lu, j->next, j->unit->readonly);
+	disk_bring_back(tx->lu, j->next, j->unit->readonly, j->unit->online);
 	return true;
 }
 
@@ -352,7 +413,8 @@ static void changed(struct lu_tx *tx)
 	j->paused = false;
 	j->old = u->store;
 	u->store = j->next;
-	j->next = NULL;
+	u->events = u->coming_events; /* the old one's are of no interest any more */
+	expect(j, NULL);
 	next(j);
 }
 
@@ -571,9 +633,7 @@ int medium_change(struct unit *u, const struct medium_wish *wish,
 
 static void retry(struct timer *t)
 {
-	struct unit *u = container_of(t, struct unit, retry);
-
-	begin_pending(u);
+	medium_begin_pending(container_of(t, struct unit, retry));
 }
 
 /* A lost store that could not be opened is tried again, less and less often. */
@@ -606,8 +666,7 @@ static void resized(void *unit, const struct err *e)
 			 u->lun, e->text);
 }
 
-/* Do what is to be done for what the store told, unless something else is under way. */
-static void begin_pending(struct unit *u)
+void medium_begin_pending(struct unit *u)
 {
 	struct medium_wish wish = { .deed = MEDIUM_RESIZE };
 	struct err e;
@@ -617,8 +676,10 @@ static void begin_pending(struct unit *u)
 	if (u->events & STORE_LOST && u->medium_state != UNIT_OFFLINE) {
 		wish.deed = u->medium_state == UNIT_LOST ? MEDIUM_ONLINE : MEDIUM_RECOVER;
 		u->events = 0;
-		if (medium_change(u, &wish, reopened, u, &e))
+		if (medium_change(u, &wish, reopened, u, &e)) {
 			reopened(u, &e);
+			retry_later(u);
+		}
 	} else if (u->events & STORE_RESIZED && u->medium_state == UNIT_ONLINE) {
 		u->events = 0;
 		if (medium_change(u, &wish, resized, u, &e))
@@ -626,12 +687,16 @@ static void begin_pending(struct unit *u)
 	}
 }
 
-void medium_news(void *unit, unsigned events)
+void medium_news(void *unit, struct store *s, unsigned events)
 {
 	struct unit *u = unit;
 
-	u->events |= events;
-	begin_pending(u);
+	if (s == u->store) {
+		u->events |= events;
+		medium_begin_pending(u);
+	} else if (s == u->coming) {
+		u->coming_events |= events;
+	}
 }
 
 void medium_forget(struct unit *u)

@@ -32,8 +32,10 @@ struct medium_wish {
 int medium_change(struct unit *u, const struct medium_wish *wish,
 		  void (*done)(void *arg, const struct err *e), void *arg, struct err *e);
 
-/* enum store_event, or-ed, from @u's store. */
-void medium_news(void *unit, unsigned events);
+/* enum store_event, or-ed, from @s, which was opened for @unit. */
+void medium_news(void *unit, struct store *s, unsigned events);
+/* What is to be done for what was told while @u was busy may begin. */
+void medium_begin_pending(struct unit *u);
 
 /* @u goes: nothing is begun any more. */
 void medium_forget(struct unit *u);

@@ -169,8 +169,7 @@ static void mapped(void *arg)
 	struct unit *u = arg;
 
 	u->ready = true;
-	if (u->events)
-		medium_news(u, 0);
+	medium_begin_pending(u);
 	u->created(u, 0, NULL, u->created_arg);
 }
 
@@ -480,7 +479,7 @@ static void update_done(struct lu_tx *tx)
 		u->online = u->medium && up->change.online;
 	u->updating = false;
 	up->done(up->arg);
-	medium_news(u, 0);
+	medium_begin_pending(u);
 	unit_unref(u);
 	free(up);
 }

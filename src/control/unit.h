@@ -73,6 +73,8 @@ struct unit {
 	enum { UNIT_ONLINE, UNIT_OFFLINE, UNIT_LOST } medium_state;
 	bool failed; /* a flush of the store that was taken away had failed */
 	unsigned events; /* what the store told, to be dealt with */
+	struct store *coming; /* opened, to be the store */
+	unsigned coming_events; /* what that told */
 	struct timer retry; /* armed: a lost store is opened again then */
 	uint64_t retry_ns;
 

@@ -66,11 +66,11 @@ struct store_move {
 
 /* What happened to a store, on its way to those who opened it. */
 struct store_news {
-	struct msg msg; /* on its way while events is not 0 */
+	struct msg msg;
 	struct reactor *self;
-	_Atomic unsigned events; /* enum store_event */
+	_Atomic unsigned events; /* enum store_event, and whether msg is on its way */
 	atomic_bool begun; /* the store is open: what happens is told */
-	void (*tell)(void *arg, unsigned events);
+	void (*tell)(void *arg, struct store *s, unsigned events);
 	void *arg;
 };
 

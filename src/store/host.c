@@ -156,6 +156,8 @@ void store_log_info(struct store *s, const char *fmt, ...)
 void store_describe(struct store *s, void (*put)(void *arg, const char *key, uint64_t value),
 		    void *arg)
 {
+	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
+		return; /* it is being closed */
 	for (; s; s = s->below)
 		if (s->ops->describe)
 			s->ops->describe(s, put, arg);

@@ -7,21 +7,22 @@
 
 /* ---- what it tells ---- */
 
+#define ON_ITS_WAY (1u << 31) /* in events: the message is */
+
 static void news_arrived(struct msg *m)
 {
 	struct store *s = container_of(m, struct store, news.msg);
-	unsigned events;
+	unsigned events = atomic_exchange(&s->news.events, 0) & ~ON_ITS_WAY;
 
-	if (atomic_load_explicit(&s->state, memory_order_relaxed) != STORE_OPEN)
-		return; /* news_begin() looks again */
-	events = atomic_exchange(&s->news.events, 0);
-	if (events)
-		s->news.tell(s->news.arg, events);
+	if (events && atomic_load_explicit(&s->state, memory_order_relaxed) == STORE_OPEN)
+		s->news.tell(s->news.arg, s, events);
 }
 
+/* Who sees the beginning and an event: the notifier, the beginner or both; one of them posts. */
 static void news_post(struct store *s)
 {
-	reactor_post(s->news.self, &s->news.msg, news_arrived);
+	if (!(atomic_fetch_or(&s->news.events, ON_ITS_WAY) & ON_ITS_WAY))
+		reactor_post(s->news.self, &s->news.msg, news_arrived);
 }
 
 void store_notify(struct store *s, enum store_event event)
@@ -30,7 +31,8 @@ void store_notify(struct store *s, enum store_event event)
 
 	while ((above = atomic_load(&s->above)))
 		s = above;
-	if (!atomic_fetch_or(&s->news.events, (unsigned)event) && atomic_load(&s->news.begun))
+	atomic_fetch_or(&s->news.events, (unsigned)event);
+	if (atomic_load(&s->news.begun))
 		news_post(s);
 }
 

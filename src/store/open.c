@@ -22,6 +22,8 @@ static void open_answer(struct store_open *o, struct store *s)
 {
 	for (unsigned i = 0; i < array_size(o->own); i++)
 		free(o->own[i]);
+	store_free(o->failed);
+	o->failed = NULL;
 	o->store = s;
 	if (s) {
 		o->err.code = 0;
@@ -52,9 +54,7 @@ void store_open_failed(struct store *s)
 	struct store_open *o = s->move.open;
 
 	store_set_state(s, STORE_FAILED);
-	if (s->below)
-		atomic_store(&s->below->above, NULL);
-	store_free(s);
+	o->failed = s; /* what is below tells it what happens, until that is closed */
 	open_give_up(o);
 }
 
@@ -314,7 +314,11 @@ static void open_posted(struct msg *m)
 {
 	struct store_open *o = container_of(m, struct store_open, msg);
 
-	if (o->err.code || o->found) {
+	if (o->err.code) {
+		open_give_up(o);
+		return;
+	}
+	if (o->found) {
 		open_found(o);
 		return;
 	}
@@ -362,7 +366,7 @@ static int split(struct store_open *o, struct err *e)
 void store_open(struct reactor *self, struct store_open *o)
 {
 	o->self = self;
-	o->store = o->below = NULL;
+	o->store = o->below = o->failed = NULL;
 	memset(o->own, 0, sizeof(o->own));
 	o->rest = NULL;
 	o->err.code = 0;

@@ -18,8 +18,8 @@ struct store_open {
 	unsigned nreactors;
 	struct reactor *home; /* one of them */
 	const struct store_ops *ops; /* NULL: the one called spec.type. For tests */
-	/* Called on the opening reactor while the store is open, with enum store_event, or-ed; may be NULL. */
-	void (*news)(void *arg, unsigned events);
+	/* Called on the opening reactor while @s, the store, is open, with enum store_event, or-ed; may be NULL. */
+	void (*news)(void *arg, struct store *s, unsigned events);
 	void *news_arg;
 	/* out */
 	struct store *store; /* NULL on error */
@@ -34,6 +34,7 @@ struct store_open {
 	struct store_spec part; /* spec of the first word */
 	const struct store_ops *found;
 	struct store *below;
+	struct store *failed; /* could not be opened; what is below may still look at it */
 	struct store_open *above; /* the opening of the layer over it */
 	unsigned depth;
 };

@@ -221,6 +221,77 @@ def a_unit_that_cannot_be_reopened_is_lost_until_it_can(lab):
 
 
 @test
+def a_command_that_the_other_store_has_no_room_for_says_so(lab):
+    d = lab.start(options=("--reactors", "2"))
+    d.tgtctl("export", "--type", "delay:write_us=1000000+file", lab.image("8M"), "--name",
+             "iqn.2026-01.org.example:disk")
+    d.name, d.lun = "iqn.2026-01.org.example:disk", 1
+    s = d.login()
+    slow = s.send_command(bytes([0x2A, 0, 0, 0, 0, 1, 0, 0, 1, 0]), 1, write=b"slow" * 128)
+    wait_until("the write is with the store", lambda: d.tgtctl_json("stat")["luns"][1]["inflight"] == 1)
+    swap = lab.helper(d.popen_tgtctl("lun", "swap", "1", "1", lab.image("4M", "other.img"), "--other-size"))
+    last = (8 * MIB // 512 - 1).to_bytes(4, "big")
+    refused(d, "being changed", "lun", "reopen", "1", "1")
+    waiting = s.send_command(bytes([0x2A, 0, *last, 0, 0, 1, 0]), 1, write=b"last" * 128)
+    first, second = s.finish(slow, waiting)
+    assert first.status == 0, first
+    assert second.status == 0 or second.key_asc in ((5, 0x21, 0), CAPACITY_CHANGED), second
+    assert swap.wait(30) == 0
+    s.close()
+
+
+@test
+def a_store_that_does_not_answer_a_flush_holds_up_no_job_for_ever(lab):
+    d = lab.start()
+    trigger = lab.path("hang")
+    with open(trigger, "w", encoding="ascii"):
+        pass
+    d.tgtctl("export", "--type", f"error:kind=hang,verbs=flush,count=1,trigger={trigger}+mem", "--bsopts", "size=1M",
+             "--name", "iqn.2026-01.org.example:disk")
+    d.name, d.lun = "iqn.2026-01.org.example:disk", 1
+    s = d.login()
+    s.command(TUR, 1)
+    offline = lab.helper(d.popen_tgtctl("lun", "offline", "1", "1"))
+    assert offline.wait(60) == 1
+    assert lun_of(d)["state"] == "ready" and tur(s) is None
+    s.write(0, b"fine" * 128)
+    os.remove(trigger)
+    wait_until("the flush has come back", lambda: not d.tgtctl_json("stat")["luns"][1]["inflight"])
+    d.tgtctl("lun", "offline", "1", "1")
+    assert tur(s) == NOT_READY_OFFLINE
+    s.close()
+
+
+@test
+def a_medium_that_was_taken_out_stays_out_when_its_store_comes_back(lab):
+    d, _ = serve(lab)
+    s = d.login()
+    d.tgtctl("lun", "set", "1", "1", "online=0")
+    assert tur(s) == (2, 0x3A, 0)
+    d.tgtctl("lun", "reopen", "1", "1")
+    while (answer := tur(s)) and answer[0] == 6:
+        pass
+    assert answer == (2, 0x3A, 0), answer
+    d.tgtctl("lun", "set", "1", "1", "online=1")
+    assert tur(s) == MEDIUM_CHANGED and tur(s) is None
+    s.close()
+
+
+@test
+def settings_do_not_bring_back_a_store_that_is_away(lab):
+    d, _ = serve(lab)
+    s = d.login()
+    d.tgtctl("lun", "offline", "1", "1")
+    d.tgtctl("lun", "set", "1", "1", "online=0")
+    assert tur(s) == NOT_READY_OFFLINE
+    d.tgtctl("lun", "set", "1", "1", "online=1")
+    assert tur(s) == NOT_READY_OFFLINE and lun_of(d)["state"] == "offline"
+    d.tgtctl("lun", "online", "1", "1")
+    assert tur(s) == MEDIUM_CHANGED and tur(s) is None
+    s.close()
+
+
+@test
 def a_unit_goes_with_its_daemon_whatever_is_being_done_to_it(lab):
     d = lab.start()
     d.tgtctl("export", "--type", "delay:delay_us=1000000+mem", "--bsopts", "size=1M", "--name",

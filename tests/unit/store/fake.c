@@ -40,6 +40,8 @@ static void fake_close(struct store *s)
 
 static int fake_channel_open(struct store_channel *ch)
 {
+	if (fake.lost_early)
+		store_notify(channel_store(ch), STORE_LOST);
 	return fake.channel_opens++ == 1 ? fake.channel_err : 0;
 }
 

@@ -23,6 +23,7 @@ struct fake {
 	int channel_err; /* of the second channel that opens */
 	int fail[STORE_VERBS]; /* error of that verb */
 	unsigned fail_after; /* requests that still go well */
+	bool lost_early; /* its channel says so when it opens */
 	bool hold; /* keep what comes */
 	struct store_io *held[64];
 	unsigned nheld;

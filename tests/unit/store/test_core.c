@@ -802,6 +802,114 @@ static void errors_come_back_from_home_too(void **state)
 	free(p);
 }
 
+/* ---- news ---- */
+
+struct listener {
+	struct store_open o;
+	unsigned opened, told, closed, events;
+	const struct store *by;
+};
+
+static void listener_opened(struct store_open *o)
+{
+	container_of(o, struct listener, o)->opened = 1;
+}
+
+static void listener_told(void *arg, struct store *s, unsigned events)
+{
+	struct listener *l = arg;
+
+	l->by = s;
+	l->events = events;
+	l->told++;
+}
+
+static void listener_closed(void *arg)
+{
+	((struct listener *)arg)->closed = 1;
+}
+
+static void listener_open(struct rig *g, struct listener *l, const char *type,
+			  const struct store_ops *ops)
+{
+	struct reactor *reactors[] = { g->r };
+
+	*l = (struct listener){ .o = { .spec = { .type = type, .opts = ops ? NULL : "size=1M" },
+				       .reactors = reactors,
+				       .nreactors = 1,
+				       .home = g->r,
+				       .ops = ops,
+				       .news = listener_told,
+				       .news_arg = l,
+				       .done = listener_opened } };
+	store_open(g->r, &l->o);
+	rig_until(g, &l->opened);
+	assert_non_null(l->o.store);
+}
+
+static void listener_close(struct rig *g, struct listener *l)
+{
+	store_close(g->r, l->o.store, listener_closed, l);
+	rig_until(g, &l->closed);
+}
+
+static void what_happens_is_told_once_for_each_time(void **state)
+{
+	struct rig *g = *state;
+	struct listener l;
+
+	listener_open(g, &l, NULL, &fake_any);
+	store_notify(l.o.store, STORE_RESIZED);
+	store_notify(l.o.store, STORE_LOST);
+	assert_int_equal(l.told, 0);
+	rig_until(g, &l.told);
+	reactor_turn(g->r, 0);
+	assert_int_equal(l.told, 1);
+	assert_int_equal(l.events, STORE_RESIZED | STORE_LOST);
+	assert_ptr_equal(l.by, l.o.store);
+	l.told = 0;
+	store_notify(l.o.store, STORE_RESIZED);
+	rig_until(g, &l.told);
+	assert_int_equal(l.events, STORE_RESIZED);
+	listener_close(g, &l);
+}
+
+static void what_happens_while_a_store_opens_is_told_after(void **state)
+{
+	struct rig *g = *state;
+	struct listener l;
+
+	fake.lost_early = true;
+	listener_open(g, &l, NULL, &fake_any);
+	rig_until(g, &l.told);
+	assert_int_equal(l.events, STORE_LOST);
+	listener_close(g, &l);
+	assert_int_equal(l.told, 1);
+}
+
+static void what_happens_below_is_told_of_the_whole(void **state)
+{
+	struct rig *g = *state;
+	struct listener l;
+
+	listener_open(g, &l, "stats+readonly+mem", NULL);
+	store_notify(store_under(store_under(l.o.store)), STORE_LOST);
+	rig_until(g, &l.told);
+	assert_ptr_equal(l.by, l.o.store);
+	listener_close(g, &l);
+}
+
+static void nothing_is_told_of_a_store_that_is_being_closed(void **state)
+{
+	struct rig *g = *state;
+	struct listener l;
+
+	listener_open(g, &l, NULL, &fake_any);
+	store_notify(l.o.store, STORE_LOST);
+	listener_close(g, &l);
+	assert_int_equal(l.told, 0);
+}
+
 int main(int argc, char **argv)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -845,6 +953,10 @@ int main(int argc, char **argv)
 		T2(requests_run_at_home_and_come_back),
 		T2(the_home_itself_is_served_without_a_way),
 		T2(errors_come_back_from_home_too),
+		T(what_happens_is_told_once_for_each_time),
+		T(what_happens_while_a_store_opens_is_told_after),
+		T(what_happens_below_is_told_of_the_whole),
+		T(nothing_is_told_of_a_store_that_is_being_closed),
 	};
 	int rc;
 
