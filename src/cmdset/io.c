@@ -86,11 +86,33 @@ static void store_ended(struct store_io *io)
 		cmd_complete(cmd, store_verdict(cmd));
 }
 
-/* What was parked finds another store, perhaps. V_GOOD, or why it cannot go there. */
-static enum verdict fits(const struct lu_view *view, const struct store_io *io)
+/* Verbs that a command uses only if the store has them; of a discard that is not taken nothing is lost. */
+static bool is_there(const struct store_limits *l, const struct store_io *io)
 {
+	if (io->verb < STORE_WRITE_SAME)
+		return true;
+	return l->cap[io->verb] == STORE_CAP_NATIVE &&
+	       (io->verb != STORE_COMPARE_WRITE || io->length <= l->max_compare);
+}
+
+/*
+ * What was parked finds another store, perhaps, which is made differently or smaller.
+ * V_GOOD, or why it cannot go there.
+ */
+static enum verdict fits(struct scsi_cmd *cmd)
+{
+	const struct lu_view *view = view_of(cmd);
+	const struct store_io *io = &cmd->io;
+
+	if (view->gate == GATE_SHUT)
+		return view->why;
 	if (view->mem_align > 1 && !sgl_aligned(io->iov, io->iovcnt, view->mem_align))
 		return V_BUSY;
+	if (!is_there(store_limits(view->store), io))
+		return V_BUSY;
+	if (io->verb != STORE_FLUSH && io->verb != STORE_EXTENTS)
+		return check_range(cmd, io->offset >> cmd->lu->block_shift,
+				   io->length >> cmd->lu->block_shift);
 	return V_GOOD;
 }
 
@@ -98,7 +120,7 @@ static void go(struct scsi_cmd *cmd);
 
 static void go_after_wait(struct scsi_cmd *cmd)
 {
-	enum verdict v = fits(view_of(cmd), &cmd->io);
+	enum verdict v = fits(cmd);
 
 	if (v == V_GOOD)
 		go(cmd);
