@@ -203,6 +203,9 @@ static void step_flush(struct store_io *io)
 	restore(io);
 	io->verb = STORE_FLUSH;
 	io->flags = 0;
+	io->length = 0; /* it has no range: who counts bytes sees none */
+	io->iov = NULL;
+	io->iovcnt = 0;
 	store_pass(io);
 }
 

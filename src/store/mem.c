@@ -190,13 +190,20 @@ static void wipe(struct image *m, uint64_t off, uint64_t len, bool drop)
 	madvise(m->data + first, last - first, MADV_DONTNEED);
 }
 
+/* The 64 chunks from @chunk on are all of one kind, and have a word of their own. */
+static bool same_word(struct image *m, uint64_t chunk, bool mapped)
+{
+	return chunk % 64 == 0 && atomic_load_explicit(&m->used[chunk / 64], memory_order_relaxed) ==
+					  (mapped ? UINT64_MAX : 0);
+}
+
 static struct store_extent extent_at(struct image *m, uint64_t off)
 {
 	bool mapped = is_used(m, off / IMAGE_CHUNK);
 	uint64_t end = (off / IMAGE_CHUNK + 1) * IMAGE_CHUNK;
 
 	while (end < m->size && is_used(m, end / IMAGE_CHUNK) == mapped)
-		end += IMAGE_CHUNK;
+		end += same_word(m, end / IMAGE_CHUNK, mapped) ? 64 * IMAGE_CHUNK : IMAGE_CHUNK;
 	return (struct store_extent){ least(end, m->size) - off, mapped };
 }
 

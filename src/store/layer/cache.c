@@ -155,12 +155,24 @@ uint64_t cache_has(struct cache *c, uint64_t offset, uint64_t length)
 	return n * c->unit;
 }
 
+/* Bytes from @offset to the first block that is kept, at most @most. */
+static uint64_t way_to_next(const struct cache *c, uint64_t offset, uint64_t most)
+{
+	uint64_t from = offset / c->unit, nearest = UINT64_MAX;
+
+	for (uint32_t i = c->oldest; i != NONE; i = c->slot[i].newer)
+		if (c->slot[i].block >= from)
+			nearest = min(nearest, c->slot[i].block);
+	return nearest == UINT64_MAX ? most : min(most, (nearest - from) * c->unit);
+}
+
 uint64_t cache_run(struct cache *c, uint64_t offset, uint64_t most, bool kept)
 {
 	uint64_t len = 0;
 
-	if (!kept && c->free == c->slots)
-		return most;
+	/* a long way through few blocks: look at these instead */
+	if (!kept && most / c->unit > c->slots - c->free)
+		return way_to_next(c, offset, most);
 	while (len < most && (find(c, (offset + len) / c->unit) != NONE) == kept)
 		len += c->unit;
 	return min(len, most);

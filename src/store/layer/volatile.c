@@ -100,6 +100,17 @@ static void is_down(struct volatile_store *v)
 	}
 }
 
+/* What goes down next, into v->iov. Blocks that the store has no room for any more, having been cut, are lost. */
+static unsigned oldest(struct volatile_store *v, uint64_t *offset)
+{
+	uint64_t size = store_size(channel_store(v->ch));
+	unsigned n;
+
+	while ((n = cache_oldest(&v->cache, offset, v->iov, RUN)) && *offset >= size)
+		cache_drop(&v->cache, *offset, (uint64_t)n * v->cache.unit);
+	return n ? (unsigned)min((uint64_t)n, (size - *offset) / v->cache.unit) : 0;
+}
+
 static void go_down(struct volatile_store *v)
 {
 	uint64_t offset;
@@ -109,7 +120,7 @@ static void go_down(struct volatile_store *v)
 		end_alone(v, -ENODEV, v->for_whom->offset);
 		return;
 	}
-	n = v->cache.free < v->want ? cache_oldest(&v->cache, &offset, v->iov, RUN) : 0;
+	n = v->cache.free < v->want ? oldest(v, &offset) : 0;
 	if (!n) {
 		is_down(v);
 		return;
@@ -316,8 +327,8 @@ static void narrow(struct store_limits *l, uint64_t memory, uint32_t unit)
 	l->max_compare = 0;
 }
 
-static int volatile_options(struct store *s, struct volatile_store *v, uint64_t *memory,
-			    struct err *e)
+static int volatile_options(struct store *s, struct volatile_store *v, uint32_t block,
+			    uint64_t *memory, struct err *e)
 {
 	int err = store_option_size(s, "memory", memory, e);
 
@@ -329,6 +340,11 @@ static int volatile_options(struct store *s, struct volatile_store *v, uint64_t 
 		return store_err(e, -EINVAL,
 				 "memory=%llu of store %s is not possible: from 64K to 1G are",
 				 (unsigned long long)*memory, store_type(s));
+	if (*memory < 2ull * block)
+		return store_err(e, -EINVAL,
+				 "memory=%llu of store %s has no room for two blocks of %u bytes: "
+				 "use a larger one",
+				 (unsigned long long)*memory, store_type(s), block);
 	err = store_option(s, "trigger") ? trigger_open(&v->trigger, s, e) : 0;
 	if (err || !v->trigger.path || !v->trigger.on)
 		return err;
@@ -344,7 +360,7 @@ static int volatile_open(struct store *s, const struct store_spec *spec, struct 
 	struct volatile_store *v = store_priv(s);
 	struct store_limits *l = store_limits_of(s);
 	uint64_t memory = MEMORY_DEFAULT;
-	int err = volatile_options(s, v, &memory, e);
+	int err = volatile_options(s, v, spec->block_size, &memory, e);
 
 	if (err)
 		return err;

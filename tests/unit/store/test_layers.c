@@ -548,6 +548,48 @@ static void what_was_not_flushed_yet_is_no_hole(void **state)
 	assert_int_equal(q.io.extent.length, 512);
 }
 
+/* A look at each block of a hole would take minutes. */
+static void a_hole_of_many_terabytes_is_seen_at_once(void **state)
+{
+	struct store_spec p = { .type = "volatile+mem", .opts = "size=32T", .block_size = 512 };
+	struct rig *g = *state;
+	struct req q;
+
+	assert_int_equal(rig_open(g, &p, NULL), 0);
+	assert_int_equal(do_io(g, STORE_WRITE, 512, 512, data), 0);
+	assert_int_equal(do_io(g, STORE_WRITE, 31ull << 40, 1024, data), 0);
+	assert_int_equal(rig_do(g, &q, STORE_EXTENTS, 0, 1024, 0, NULL), 0);
+	assert_false(q.io.extent.mapped);
+	assert_int_equal(q.io.extent.length, (31ull << 40) - 1024);
+	assert_int_equal(rig_do(g, &q, STORE_EXTENTS, 0, (31ull << 40) + 1024, 0, NULL), 0);
+	assert_false(q.io.extent.mapped);
+	assert_int_equal(q.io.extent.length, (1ull << 40) - 1024);
+}
+
+static void a_cache_too_small_for_two_blocks_is_refused(void **state)
+{
+	rig_refused(*state,
+		    &(struct store_spec){ .type = "volatile:memory=64K+mem",
+					  .opts = "size=1M",
+					  .block_size = 65536 },
+		    -EINVAL, "no room for two blocks");
+}
+
+static void what_a_cut_file_has_no_room_for_does_not_spoil_a_flush(void **state)
+{
+	struct rig *g = *state;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s", rig_file(g, "disk", MIB(4)));
+	open_over(g, "volatile", path);
+	assert_int_equal(do_io(g, STORE_WRITE, MIB(1) - 4096, 8192, data), 0);
+	assert_int_equal(do_io(g, STORE_WRITE, MIB(3), 4096, data), 0);
+	assert_int_equal(rig_size(g, MIB(1)), 0);
+	assert_int_equal(do_io(g, STORE_FLUSH, 0, 0, NULL), 0);
+	peek(path, MIB(1) - 4096, 4096);
+	assert_memory_equal(back, data, 4096);
+}
+
 static void the_power_goes_among_many_requests(void **state)
 {
 	enum { N = 64 };
@@ -577,7 +619,7 @@ static void the_power_goes_among_many_requests(void **state)
 /* ---- stats, readonly, an example ---- */
 
 struct seen {
-	uint64_t reads, read_bytes, writes, errors;
+	uint64_t reads, read_bytes, writes, errors, flushes, flush_bytes;
 };
 
 static void see(void *arg, const char *key, uint64_t value)
@@ -592,6 +634,10 @@ static void see(void *arg, const char *key, uint64_t value)
 		s->writes = value;
 	if (!strcmp(key, "write_errors"))
 		s->errors = value;
+	if (!strcmp(key, "flush_requests"))
+		s->flushes = value;
+	if (!strcmp(key, "flush_bytes"))
+		s->flush_bytes = value;
 }
 
 static void requests_and_errors_are_counted(void **state)
@@ -609,6 +655,20 @@ static void requests_and_errors_are_counted(void **state)
 	assert_int_equal(s.read_bytes, 5 * 4096);
 	assert_int_equal(s.writes, 5);
 	assert_int_equal(s.errors, 3);
+}
+
+static void the_flush_after_a_write_has_no_bytes(void **state)
+{
+	struct rig *g = *state;
+	struct seen s = { 0 };
+	struct req q;
+
+	open_stack(g, "stats+volatile+mem");
+	assert_int_equal(rig_do(g, &q, STORE_WRITE, STORE_FUA, 0, 4096, data), 0);
+	store_describe(g->s, see, &s);
+	assert_int_equal(s.writes, 1);
+	assert_int_equal(s.flushes, 1);
+	assert_int_equal(s.flush_bytes, 0);
 }
 
 static void the_example_of_a_plugin_says_each_blocks_number(void **state)
@@ -638,7 +698,10 @@ static const struct CMUnitTest everywhere[] = {
 	T(what_hangs_ends_when_it_is_cancelled),
 	T(what_was_not_flushed_yet_is_no_hole),
 	T(the_power_goes_among_many_requests),
+	T(a_hole_of_many_terabytes_is_seen_at_once),
+	T(a_cache_too_small_for_two_blocks_is_refused),
 	T(requests_and_errors_are_counted),
+	T(the_flush_after_a_write_has_no_bytes),
 	T(the_example_of_a_plugin_says_each_blocks_number),
 };
 
@@ -650,6 +713,7 @@ static const struct CMUnitTest on_real[] = {
 	T(closing_without_a_flush_is_a_power_cut),
 	T(a_file_cuts_the_power_until_it_goes),
 	T(the_oldest_goes_below_when_the_memory_is_full),
+	T(what_a_cut_file_has_no_room_for_does_not_spoil_a_flush),
 };
 
 static const struct CMUnitTest on_sim[] = {
