@@ -19,6 +19,7 @@
 #define TICKS 16 /* a nanosecond: a cost is rounded by less than a tick */
 #define SECOND (1000000000ull * TICKS)
 #define MSEC (1000000ull * TICKS)
+#define PRICE_SHIFT 24
 #define BURST_DEFAULT 100 /* ms */
 #define BURST_MAX 60000
 
@@ -27,6 +28,7 @@ enum { REQUESTS, BYTES, RATES };
 struct limit {
 	_Atomic uint64_t paid[RATES]; /* ticks of store_now() */
 	uint64_t rate[RATES]; /* a second; 0: no limit */
+	uint64_t price[RATES]; /* of one, in ticks << PRICE_SHIFT */
 	uint64_t burst; /* ticks */
 };
 
@@ -52,9 +54,9 @@ static uint64_t ticks(struct store_channel *ch)
 	return store_now(ch) * TICKS;
 }
 
-static uint64_t cost(uint64_t amount, uint64_t rate)
+static uint64_t cost(uint64_t amount, uint64_t price)
 {
-	unsigned __int128 t = (unsigned __int128)amount * SECOND / rate;
+	unsigned __int128 t = (unsigned __int128)amount * price >> PRICE_SHIFT;
 
 	return t > UINT64_MAX / 4 ? UINT64_MAX / 4 : (uint64_t)t;
 }
@@ -97,7 +99,7 @@ static uint64_t start_of(struct limit *l, const struct store_io *io, uint64_t no
 		uint64_t amount = i == REQUESTS ? 1 : bytes_of(io);
 
 		if (l->rate[i] && amount)
-			start = max(start, pay(&l->paid[i], now, cost(amount, l->rate[i])));
+			start = max(start, pay(&l->paid[i], now, cost(amount, l->price[i])));
 	}
 	return start > now + l->burst ? start - l->burst : now;
 }
@@ -191,6 +193,9 @@ static int limit_open(struct store *s, const struct store_spec *spec, struct err
 				 "burst=%llu of store %s is too much: at most %d milliseconds",
 				 (unsigned long long)burst, store_type(s), BURST_MAX);
 	l->burst = burst * MSEC;
+	for (unsigned i = 0; i < RATES; i++)
+		if (l->rate[i])
+			l->price[i] = (SECOND << PRICE_SHIFT) / l->rate[i];
 	return 0;
 }
 

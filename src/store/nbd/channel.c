@@ -9,6 +9,7 @@
 
 /* For one connection at a time. */
 #define CONNECT_MS 10000
+#define ANSWERS_MAX 32 /* at a time; other work of the reactor waits for them */
 
 struct connection *connection_choose(struct channel *c)
 {
@@ -85,6 +86,23 @@ static void notify(struct connection *n, unsigned revents)
 		nbd_aio_notify_write(n->h);
 }
 
+/*
+ * All answers that are there, so that what they answer leaves together. A handle takes
+ * one at a time; it must not look where there is none, as it keeps requests back then.
+ */
+static void take_answers(struct connection *n, unsigned revents)
+{
+	struct pollfd p = { .fd = nbd_aio_get_fd(n->h), .events = POLLIN, .revents = (short)revents };
+
+	for (unsigned i = 0; i < ANSWERS_MAX; i++) {
+		notify(n, (unsigned)p.revents);
+		if (n->dead || nbd_aio_is_dead(n->h) || nbd_aio_is_closed(n->h) ||
+		    !(nbd_aio_get_direction(n->h) & LIBNBD_AIO_DIRECTION_READ) ||
+		    poll(&p, 1, 0) <= 0 || !(p.revents & POLLIN))
+			return;
+	}
+}
+
 static void socket_ready(struct store_poll *p, int revents)
 {
 	struct connection *n =
@@ -102,7 +120,7 @@ static void socket_ready(struct store_poll *p, int revents)
 		return;
 	}
 	if (revents > 0)
-		notify(n, (unsigned)revents);
+		take_answers(n, (unsigned)revents);
 	channel_pump(c);
 	channel_finish(c);
 	if (c->stopped)
