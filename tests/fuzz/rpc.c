@@ -83,6 +83,12 @@ static void run_lun_create(struct call *c)
 	verb_lun_create(c);
 }
 
+static void run_lun_swap(struct call *c)
+{
+	keep_in(c, "file");
+	verb_lun_swap(c);
+}
+
 static void run_portal_add(struct call *c)
 {
 	struct sockaddr_storage to[2] = { 0 };
@@ -98,6 +104,7 @@ static const struct {
 } guards[] = {
 	{ verb_export, run_export },
 	{ verb_lun_create, run_lun_create },
+	{ verb_lun_swap, run_lun_swap },
 	{ verb_portal_add, run_portal_add },
 };
 
