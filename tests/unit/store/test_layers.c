@@ -551,7 +551,7 @@ static void what_was_not_flushed_yet_is_no_hole(void **state)
 /* A look at each block of a hole would take minutes. */
 static void a_hole_of_many_terabytes_is_seen_at_once(void **state)
 {
-	struct store_spec p = { .type = "volatile+mem", .opts = "size=32T", .block_size = 512 };
+	struct store_spec p = { .type = "volatile+null", .opts = "size=32T", .block_size = 512 };
 	struct rig *g = *state;
 	struct req q;
 
