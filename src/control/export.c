@@ -31,11 +31,12 @@ struct export_job {
 	struct err e;
 	uint32_t tid;
 	uint64_t lun;
-	char bsopts[512];
+	char *bsopts;
 };
 
 static void export_free(struct export_job *x)
 {
+	free(x->bsopts);
 	free(x->path);
 	free(x);
 }
@@ -318,6 +319,11 @@ static bool check(struct call *c, const char *type, bool *needs_path)
 	struct err e;
 
 	*needs_path = true;
+	if (call_size(c, "block_size", 0) > 65536) {
+		call_failf(c, FAIL_INVALID, -EINVAL,
+			   "block size: 512, 1024, 2048 or 4096 is needed");
+		return false;
+	}
 	if (store_type_check(type, needs_path, &e)) {
 		call_failf(c, FAIL_INVALID, -EINVAL, "%s", e.text);
 		return false;
@@ -333,30 +339,41 @@ static bool check(struct call *c, const char *type, bool *needs_path)
 	return false;
 }
 
+/* False: no memory. */
+static bool take_words(struct export_job *x, struct call *c, const char *type, bool needs_path)
+{
+	const char *bsopts = call_str(c, "bsopts", "");
+
+	x->size = call_size(c, "size", 0);
+	x->path = strdup(call_str(c, "path", type));
+	if (x->size && !needs_path) {
+		if (asprintf(&x->bsopts, "%s%ssize=%" PRIu64, bsopts, *bsopts ? ";" : "", x->size) <
+		    0)
+			x->bsopts = NULL;
+	} else {
+		x->bsopts = strdup(bsopts);
+	}
+	return x->path && x->bsopts;
+}
+
 void verb_export(struct call *c)
 {
-	const char *type = type_of(c), *bsopts = call_str(c, "bsopts", "");
+	const char *type = type_of(c);
 	bool needs_path;
 	struct export_job *x;
 
 	if (!check(c, type ? type : "file", &needs_path))
 		return;
 	x = calloc(1, sizeof(*x));
-	if (x)
-		x->path = strdup(call_str(c, "path", type ? type : "file"));
-	if (!x || !x->path) {
-		free(x);
+	if (!x || !take_words(x, c, type ? type : "file", needs_path)) {
+		if (x)
+			export_free(x);
 		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory for an export");
 		return;
 	}
 	x->call = c;
 	x->bstype = type;
-	x->size = call_size(c, "size", 0);
 	x->lun = (uint64_t)call_int(c, "lun", 1);
-	snprintf(x->bsopts, sizeof(x->bsopts), "%.400s", bsopts);
-	if (x->size && !needs_path)
-		snprintf(x->bsopts, sizeof(x->bsopts), "%.400s%ssize=%" PRIu64, bsopts,
-			 *bsopts ? ";" : "", x->size);
 	if (!needs_path || (type && !x->size)) {
 		make_target(x);
 		return;

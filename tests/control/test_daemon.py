@@ -166,6 +166,8 @@ def hostile_values_are_refused_and_change_nothing(lab):
                     call("session.close", tid=1, sid=-1), call("connection.close", tid=1, sid=1, cid=2 ** 33),
                     call("portal.add", portal="127.0.0.1:65536"), call("portal.add", portal="[::1:3"),
                     call("portal.add", portal="x" * 128), call("export", path="relative"), call("export"),
+                    call("export", path=lab.path("new"), size=2 ** 20, block_size=2 ** 32 + 512),
+                    call("export", bstype="mem", bsopts="size=1M" + ";" * 400 + "nonsense=1"),
                     call("export", path=lab.path("new"), size="9999999P"), call("export", path="/", size="1M"),
                     call("target.update", tid=1, name="MaxBurstLength", value="9" * 200),
                     call("target.list", tid=1, target=NAME), {"jsonrpc": "2.0", "id": 1, "method": long},
