@@ -55,7 +55,7 @@ static int run(const struct sg *g, struct store_raw *raw, void *data)
 /* The interface takes one segment only (it ignores its iovec counts). */
 static int run_copied(const struct sg *g, struct store_raw *raw)
 {
-	void *data = malloc(raw->length);
+	void *data = calloc(1, raw->length);
 	int err;
 
 	if (!data)
@@ -76,7 +76,11 @@ int sg_v4_run(struct store_io *io)
 
 	if (!raw->length)
 		return run(g, raw, NULL);
-	if (raw->iovcnt == 1)
+	if (raw->iovcnt == 1) {
+		/* not every adapter tells a residual: what the device leaves out is not to be another's data */
+		if (raw->in)
+			memset(raw->iov[0].iov_base, 0, raw->length);
 		return run(g, raw, raw->iov[0].iov_base);
+	}
 	return run_copied(g, raw);
 }

@@ -184,9 +184,10 @@ static void near_pool(struct rbd_handle *h, char *near, size_t room)
 	const char *list[NAMES_MAX + 1] = { NULL };
 	char names[16384];
 	unsigned n = 0;
+	int len = rados_pool_list(h->cluster, names, sizeof(names));
 
 	near[0] = 0;
-	if (rados_pool_list(h->cluster, names, sizeof(names)) > (int)sizeof(names))
+	if (len < 0 || len > (int)sizeof(names)) /* nothing, or not all, was filled in */
 		return;
 	for (const char *p = names; *p && n < NAMES_MAX; p += strlen(p) + 1)
 		list[n++] = p;

@@ -745,6 +745,34 @@ static void bsg_data_in_several_segments_are_put_together(void **state)
 	assert_int_equal(c.data[100], 0x11); /* the residual's bytes are not data */
 }
 
+static void answer_less(struct sg_io_v4 *h)
+{
+	memset((void *)(uintptr_t)h->din_xferp, 0x55, 50);
+}
+
+static void bsg_data_that_an_adapter_only_claims_to_have_moved_are_zeroes(void **state)
+{
+	struct command c;
+	struct iovec v[2];
+
+	opens_v4();
+	node.answer_v4 = answer_less;
+	command(&c, true, false, 100);
+	start(&c);
+	done(&c, 0);
+	assert_int_equal(c.data[49], 0x55);
+	assert_int_equal(c.data[50] | c.data[99], 0);
+	command(&c, true, false, 100);
+	v[0] = (struct iovec){ c.data, 40 };
+	v[1] = (struct iovec){ c.data + 50, 60 };
+	c.raw.iov = v;
+	c.raw.iovcnt = 2;
+	start(&c);
+	done(&c, 0);
+	assert_int_equal(c.data[59], 0x55);
+	assert_int_equal(c.data[60] | c.data[109], 0);
+}
+
 static void bsg_has_no_reset(void **state)
 {
 	struct req q;
@@ -837,6 +865,7 @@ int main(int argc, char **argv)
 		T(what_the_driver_has_not_got_can_be_cancelled),
 		T(bsg_carries_a_command_by_ioctl),
 		T(bsg_data_in_several_segments_are_put_together),
+		T(bsg_data_that_an_adapter_only_claims_to_have_moved_are_zeroes),
 		T(bsg_has_no_reset),
 		T(what_is_no_generic_node_is_refused_with_advice),
 		T(what_only_looks_like_a_node_is_not_opened),
