@@ -42,8 +42,8 @@ static int read_choice(struct store *s, const char *key, const char *no, const c
 	*to = !strcmp(v, yes);
 	if (*to || !strcmp(v, no))
 		return 0;
-	return store_err(e, -EINVAL, "option %s=%.60s of store %s: write %s or %s", key, v, "nbd",
-			 yes, no);
+	return store_err(e, -EINVAL, "option %s=%.60s of store %s: write %s or %s", key, v,
+			 store_type(s), yes, no);
 }
 
 static int read_seconds(struct store *s, const char *key, uint64_t def, uint64_t *ns, struct err *e)

@@ -162,6 +162,11 @@ struct nbd_handle *nbd_connect(const struct where *to, unsigned ms, struct featu
 		return NULL;
 	}
 	look(h, f);
+	if (!f->size && nbd_get_size(h)) {
+		snprintf(text, TEXT_MAX, "its export is larger than 2^63-1 bytes");
+		nbd_bye(h);
+		return NULL;
+	}
 	look_at_socket(nbd_aio_get_fd(h), pidfd);
 	return h;
 }
