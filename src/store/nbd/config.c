@@ -169,6 +169,14 @@ static int choose_format(struct config *c, struct err *e)
 				 "type file; else name "
 				 "the format with bsopts format=",
 				 c->path);
+	if (about.or_format && c->format && !strcmp(c->format, about.or_format))
+		about = (struct image_about){ .format = about.or_format };
+	else if (about.or_format && !c->format)
+		return store_err(e, -EINVAL,
+				 "%.200s begins as a %s image and ends as a %s image, and one of "
+				 "them is what a "
+				 "user of the disk wrote: say which it is with bsopts format=",
+				 c->path, about.format, about.or_format);
 	if (!c->format && !(c->format = strdup(about.format)))
 		return store_err(e, -ENOMEM, "no memory for the options of store qemu");
 	if (image_has_magic(c->format) && (!about.format || strcmp(about.format, c->format) != 0))

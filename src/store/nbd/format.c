@@ -182,8 +182,10 @@ int image_about(const char *path, struct image_about *a, char *text, size_t len)
 			 path, strerror(-err));
 	} else {
 		a->format = by_magic(head, (size_t)n);
-		if (!a->format && S_ISREG(st.st_mode) && vhd_footer(fd, (uint64_t)st.st_size))
-			a->format = "vpc";
+		if (S_ISREG(st.st_mode) && vhd_footer(fd, (uint64_t)st.st_size))
+			*(a->format ? &a->or_format : &a->format) = "vpc";
+		if (a->or_format && !strcmp(a->or_format, a->format))
+			a->or_format = NULL;
 		if (a->format)
 			a->other_files = others(fd, a->format, head);
 	}

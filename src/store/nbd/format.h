@@ -14,6 +14,11 @@ bool image_has_magic(const char *format);
 
 struct image_about {
 	const char *format; /* QEMU's name; NULL: nothing that is known, so raw as far as anybody can tell */
+	/*
+	 * What it is by its end, if that is something else; NULL: no. Beginning or end is what a
+	 * user of the disk wrote there.
+	 */
+	const char *or_format;
 	const char *other_files; /* what it names others for, "a backing file"; NULL: it stands alone */
 };
 

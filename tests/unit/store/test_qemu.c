@@ -249,6 +249,24 @@ static void a_parent_is_found_where_qemu_looks_for_it(void **state)
 	close(fd);
 }
 
+/* The first sector of a fixed VHD is what its users write there. */
+static void an_image_that_can_be_two_things_needs_a_word(void **state)
+{
+	struct fixture *f = *state;
+	struct req q;
+
+	create(f->image, "vpc", "subformat=fixed,force_size=on");
+	must_open(f, NULL);
+	memset(f->data, 0, 512);
+	memcpy(f->data, "QFI\xfb\0\0\0\3", 8);
+	assert_int_equal(rig_do(&f->g, &q, STORE_WRITE, 0, 0, 512, f->data), 0);
+	rig_close(&f->g);
+	refused(f, NULL, -EINVAL, "format=");
+	must_open(f, "format=vpc");
+	assert_int_equal(rig_do(&f->g, &q, STORE_READ, 0, 0, 512, f->back), 0);
+	assert_memory_equal(f->back, f->data, 512);
+}
+
 static void what_is_no_image_is_refused(void **state)
 {
 	struct fixture *f = *state;
@@ -434,6 +452,7 @@ int main(int argc, char **argv)
 		TEST(discarded_blocks_become_holes),
 		TEST(an_image_that_names_other_files_needs_permission),
 		TEST(a_parent_is_found_where_qemu_looks_for_it),
+		TEST(an_image_that_can_be_two_things_needs_a_word),
 		TEST(what_is_no_image_is_refused),
 		TEST(an_images_header_is_looked_at_with_care),
 		TEST(an_image_in_use_is_refused_in_qemus_words),
