@@ -99,7 +99,8 @@ struct store_io {
 	/*
 	 * The request: the caller's, valid until done, not to be changed by the
 	 * store. The core shows the store one piece after the other here when it
-	 * splits or emulates; when done is called they are as the caller set them.
+	 * splits or emulates; when done is called they are as the caller set them, but for
+	 * MAY_LEND and MAY_LEND_MAPPING, which are gone where nothing can be lent.
 	 */
 	enum store_verb verb;
 	uint32_t flags;
@@ -108,7 +109,7 @@ struct store_io {
 	unsigned iovcnt;
 	union {
 		struct {
-			struct store *from; /* COPY */
+			struct store *from; /* COPY: open until done */
 			uint64_t from_offset;
 		};
 		struct store_raw *raw; /* RAW */
@@ -186,7 +187,7 @@ enum store_event {
 
 struct store_ops {
 	unsigned api; /* STORE_API, which a plugin was compiled with */
-	const char *name;
+	const char *name; /* small letters, digits and '-', 40 at most; who has a name first keeps it */
 	const char *summary; /* one line for help and lists */
 	/* Known keys of opts, NULL-terminated; NULL: none. The core refuses others. */
 	const char *const *options;
@@ -197,7 +198,8 @@ struct store_ops {
 
 	/*
 	 * May block. Fill *store_limits_of(s); a layer finds those of the store below there and
-	 * may narrow them. 0, or -errno with @e naming the thing and the remedy.
+	 * may narrow them (its affinity is HOME if that below is). 0, or -errno with @e naming the
+	 * thing and the remedy; close is not called then. open, close and submit are needed.
 	 */
 	int (*open)(struct store *s, const struct store_spec *spec, struct err *e);
 	/* May block. After every channel is closed. */
@@ -249,7 +251,10 @@ const char *store_suggest(const char *word, const char *const *list);
 
 /* Bytes, as of now. Any thread. */
 uint64_t store_size(const struct store *s);
-/* Something has happened to the store. Any thread, never from open or close; those who opened it look after it. */
+/*
+ * Something has happened to the store. Any thread, from the first channel_open on until the last
+ * channel_close has returned; those who opened it look after it.
+ */
 void store_notify(struct store *s, enum store_event event);
 /*
  * A store that lost its medium for a while: until it is ready again the core ends new requests with
@@ -296,7 +301,10 @@ void store_offload(struct store_channel *ch, struct store_io *io, int (*fn)(stru
 void store_after(struct store_channel *ch, struct store_io *io, uint64_t ns,
 		 void (*fn)(struct store_io *io));
 
-/* ---- of a channel, not of a request; everything on the channel's reactor ---- */
+/*
+ * ---- of a channel, not of a request; everything on the channel's reactor. Zeroed before the first
+ * use, as channel_priv() is; kept until what was asked for has come or was cancelled ----
+ */
 
 /* Wait once until @fd has @events (POLLIN, POLLOUT), then call @ready. */
 struct store_poll {
@@ -325,7 +333,7 @@ struct store_job {
 };
 void store_job_run(struct store_channel *ch, struct store_job *j);
 
-/* Call @fn on the channel's reactor, from any thread; @c is free again when fn is called. */
+/* Call @fn on the channel's reactor, from any thread; @c is free again when fn is called, and not posted twice before. */
 struct store_call {
 	void (*fn)(struct store_call *c);
 	alignas(16) unsigned char room[32];

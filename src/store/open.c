@@ -124,6 +124,8 @@ static int check_limits(struct store *s, const struct store_spec *spec, struct e
 	if (!l->mem_align)
 		l->mem_align = 1;
 	l->readonly |= spec->readonly;
+	if (s->below && s->below->home) /* where the layer's requests can go from */
+		l->affinity = STORE_AFFINITY_HOME;
 	err = check_bytes(s, e);
 	if (err)
 		return err;
