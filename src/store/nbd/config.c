@@ -234,7 +234,7 @@ int config_read(struct config *c, struct store *s, const struct store_spec *spec
 				 managed ? "; bsopts cache= says what the server does" : "");
 	err = read_connections(c, s, e);
 	if (!err)
-		err = read_seconds(s, "timeout", 30, &c->timeout_ns, e);
+		err = read_seconds(s, "timeout", 20, &c->timeout_ns, e);
 	if (err)
 		return err;
 	return managed ? read_qemu(c, s, e) : read_nbd(c, s, e);

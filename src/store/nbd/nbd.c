@@ -212,6 +212,7 @@ static const struct store_ops nbd_ops = {
 	.channel_open = channel_start,
 	.channel_close = channel_end,
 	.submit = request_submit,
+	.cancel = request_cancel,
 };
 
 static const struct store_ops qemu_ops = {
@@ -228,6 +229,7 @@ static const struct store_ops qemu_ops = {
 	.channel_open = channel_start,
 	.channel_close = channel_end,
 	.submit = request_submit,
+	.cancel = request_cancel,
 };
 
 __attribute__((visibility("default")))

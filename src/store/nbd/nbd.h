@@ -112,6 +112,7 @@ struct request {
 	bool queued, sending;
 	bool was_dirty; /* FLUSH: there was something to make stable */
 	uint8_t resent; /* times that it was sent again */
+	bool cancelled; /* nobody waits for it */
 	struct piece piece[PIECES];
 };
 
@@ -192,6 +193,7 @@ struct nbd_store {
 
 /* request.c */
 void request_submit(struct store_channel *ch, struct store_io *io);
+void request_cancel(struct store_channel *ch, struct store_io *io);
 /* Send what waits. */
 void channel_pump(struct channel *c);
 /* Finish what has ended; whoever called libnbd ends with this. */
@@ -243,6 +245,20 @@ static inline struct request *queue_pop(struct queue *q)
 	if (r)
 		q->first = r->next;
 	return r;
+}
+
+static inline void queue_remove(struct queue *q, struct request *r)
+{
+	struct request *before = NULL;
+
+	for (struct request *i = q->first; i != r; i = i->next)
+		before = i;
+	if (before)
+		before->next = r->next;
+	else
+		q->first = r->next;
+	if (q->last == r)
+		q->last = before;
 }
 
 static inline void queue_push(struct queue *q, struct request *r)

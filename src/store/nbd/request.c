@@ -91,13 +91,27 @@ static int error_of(int nbd_errno)
 	}
 }
 
+/* What was answered with an error stays so; the rest may have happened or not. */
+static void end_held(struct channel *c, struct request *r)
+{
+	if (!r->err) {
+		r->err = -ENOTCONN;
+		r->where = request_io(r)->offset;
+	}
+	r->held = false;
+	queue_add(&c->ended, r);
+}
+
 /* All that was sent has been answered, or never will be. */
 static void request_end(struct channel *c, struct request *r)
 {
 	/* a lost flush has made nothing stable */
 	if ((r->held || r->err) && r->was_dirty)
 		atomic_store_explicit(&c->st->dirty, true, memory_order_relaxed);
-	queue_add(r->held ? &c->held : &c->ended, r);
+	if (r->held && r->cancelled && !changes(request_io(r)))
+		end_held(c, r);
+	else
+		queue_add(r->held ? &c->held : &c->ended, r);
 }
 
 static void wait_for_turn(struct channel *c, struct request *r)
@@ -339,6 +353,7 @@ void request_submit(struct store_channel *ch, struct store_io *io)
 
 	request_reset(r);
 	r->resent = 0;
+	r->cancelled = false;
 	if (io->verb == STORE_EXTENTS) /* the server may say nothing of them */
 		io->extent = (struct store_extent){ 0 };
 	if (c->stopped && !c->waits) {
@@ -350,6 +365,28 @@ void request_submit(struct store_channel *ch, struct store_io *io)
 	r->queued = true;
 	queue_add(&c->waiting, r);
 	channel_pump(c);
+	channel_finish(c);
+}
+
+/* Nobody waits any more: what waits for a server, and may end, ends. */
+void request_cancel(struct store_channel *ch, struct store_io *io)
+{
+	struct channel *c = channel_priv(ch);
+	struct request *r = io_request(io);
+
+	r->cancelled = true;
+	if (r->busy || r->sending)
+		return;
+	if (r->held && !changes(io)) {
+		queue_remove(&c->held, r);
+		end_held(c, r);
+	} else if (r->queued && !r->number) {
+		queue_remove(&c->waiting, r);
+		r->queued = false;
+		r->err = -ECANCELED;
+		r->where = io->offset;
+		request_end(c, r);
+	}
 	channel_finish(c);
 }
 
@@ -393,17 +430,6 @@ void channel_finish(struct channel *c)
 }
 
 /* ---- while the server is away ---- */
-
-/* What was answered with an error stays so; the rest may have happened or not. */
-static void end_held(struct channel *c, struct request *r)
-{
-	if (!r->err) {
-		r->err = -ENOTCONN;
-		r->where = request_io(r)->offset;
-	}
-	r->held = false;
-	queue_add(&c->ended, r);
-}
 
 bool request_changes(const struct request *r)
 {

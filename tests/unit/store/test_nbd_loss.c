@@ -247,6 +247,47 @@ static void reads_end_when_the_server_stays_away(void **state)
 	assert_int_equal(act(f, STORE_READ, 0), 0);
 }
 
+static void a_read_that_nobody_waits_for_does_not_wait_for_a_server(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, "1M", "100", "100");
+	must_open(f, "timeout=3600;settle=3600");
+	for (unsigned i = 0; i < 4; i++)
+		submit(f, i, STORE_READ);
+	send_all(f);
+	store_cancel(&f->q[0].io); /* while the server has it */
+	program_kill(&f->server);
+	assert_int_equal(ended(f, 0), -ENOTCONN);
+	until_away(f, true);
+	store_cancel(&f->q[3].io);
+	store_cancel(&f->q[1].io);
+	assert_int_equal(ended(f, 1), -ENOTCONN);
+	assert_int_equal(ended(f, 3), -ENOTCONN);
+	assert_int_equal(f->q[2].done, 0);
+	serve(f, "1M", "0", "0");
+	assert_int_equal(ended(f, 2), 0);
+}
+
+static void what_was_not_sent_can_be_cancelled(void **state)
+{
+	struct fixture *f = *state;
+
+	serve(f, "1M", "1", "1");
+	must_open(f, NULL);
+	for (unsigned i = 0; i < MANY; i++)
+		submit(f, i, STORE_READ);
+	send_all(f);
+	for (unsigned i = MANY; i--;)
+		store_cancel(&f->q[i].io);
+	for (unsigned i = WINDOW; i < MANY; i++) {
+		assert_int_equal(f->q[i].done, 1);
+		assert_int_equal(f->q[i].io.err, -ECANCELED);
+	}
+	for (unsigned i = 0; i < WINDOW; i++)
+		assert_int_equal(ended(f, i), 0);
+}
+
 static void a_server_that_cannot_be_seen_is_given_time_for_what_it_had(void **state)
 {
 	struct fixture *f = *state;
@@ -502,6 +543,8 @@ int main(int argc, char **argv)
 		TEST(a_read_is_answered_by_the_next_server),
 		TEST(what_was_not_sent_is_busy),
 		TEST(reads_end_when_the_server_stays_away),
+		TEST(a_read_that_nobody_waits_for_does_not_wait_for_a_server),
+		TEST(what_was_not_sent_can_be_cancelled),
 		TEST(a_server_that_cannot_be_seen_is_given_time_for_what_it_had),
 		TEST(several_connections_come_back),
 		TEST(one_lost_connection_is_made_anew_when_the_others_are_answered),
