@@ -333,7 +333,7 @@ struct store_job {
 };
 void store_job_run(struct store_channel *ch, struct store_job *j);
 
-/* Call @fn on the channel's reactor, from any thread; @c is free again when fn is called, and not posted twice before. */
+/* Call @fn on the channel's reactor, from any thread; until then @c is not posted again. */
 struct store_call {
 	void (*fn)(struct store_call *c);
 	alignas(16) unsigned char room[32];
