@@ -60,6 +60,14 @@ void mapping_put(struct mapping *m)
 	unmap_done(&m->unmap);
 }
 
+void mapping_put_waiting(struct mapping *m)
+{
+	if (atomic_fetch_sub(&m->users, 1) != 1)
+		return;
+	unmap_run(&m->unmap);
+	unmap_done(&m->unmap);
+}
+
 static void lender_release(struct buf *b)
 {
 	struct lender *l = container_of(b, struct lender, buf);

@@ -25,6 +25,8 @@ struct mapping *mapping_new(uint64_t size, int prot, int flags, int fd);
 struct mapping *mapping_ref(struct mapping *m);
 /* The last one unmaps it, off the reactor. Any thread. */
 void mapping_put(struct mapping *m);
+/* The same where waiting is allowed: on a thread for it, or what stands for one in the simulator. */
+void mapping_put_waiting(struct mapping *m);
 
 /* What a channel lends. It is freed with its last user. */
 struct lender {

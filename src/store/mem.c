@@ -108,7 +108,7 @@ static int image_open(struct image *m, struct store *s, struct err *e)
 
 static void image_close(struct image *m)
 {
-	mapping_put(m->map);
+	mapping_put_waiting(m->map);
 	free(m->used);
 }
 

@@ -203,7 +203,7 @@ static void mmap_close(struct store *s)
 {
 	struct mapped *d = store_priv(s);
 
-	mapping_put(d->map);
+	mapping_put_waiting(d->map);
 	pthread_mutex_destroy(&d->lock);
 	file_close(s);
 }
@@ -227,7 +227,7 @@ static int mmap_size(struct store *s, uint64_t *size, struct err *e)
 	d->map = m;
 	pthread_mutex_unlock(&d->lock);
 	atomic_fetch_add_explicit(&d->changes, 1, memory_order_release);
-	mapping_put(old);
+	mapping_put_waiting(old);
 	return 0;
 }
 
