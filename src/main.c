@@ -319,6 +319,8 @@ static void down(struct daemon *d)
 		close(d->signal_fd);
 	}
 	for (unsigned i = 0; i < d->nreactors; i++)
+		reactor_join(d->reactors[i]);
+	for (unsigned i = 0; i < d->nreactors; i++)
 		reactor_destroy(d->reactors[i]);
 	if (d->control.iscsi)
 		iscsi_server_destroy(d->control.iscsi);

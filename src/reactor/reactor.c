@@ -395,14 +395,20 @@ int reactor_start(struct reactor *r, struct err *e)
 	return 0;
 }
 
+void reactor_join(struct reactor *r)
+{
+	if (!r || !r->started)
+		return;
+	reactor_stop(r);
+	pthread_join(r->thread, NULL);
+	r->started = false;
+}
+
 void reactor_destroy(struct reactor *r)
 {
 	if (!r)
 		return;
-	if (r->started) {
-		reactor_stop(r);
-		pthread_join(r->thread, NULL);
-	}
+	reactor_join(r);
 	offload_forget(r);
 	r->engine->fini(r);
 	timer_heap_fini(&r->timers);

@@ -58,6 +58,11 @@ void reactor_turn(struct reactor *r, uint64_t ns);
 /* Ask it to end; messages posted before are still handled. Any thread. */
 void reactor_stop(struct reactor *r);
 /*
+ * Stop it and wait for its thread, if it was started. Reactors that post to each other are all
+ * joined before any of them is destroyed. Not from its own thread.
+ */
+void reactor_join(struct reactor *r);
+/*
  * Join its thread (if it was started) and free it. Not from its own thread.
  * Owners end their operations before; messages and jobs that are left are dropped.
  */

@@ -182,24 +182,32 @@ static int accept_ops(const struct store_ops *ops, const char *path, struct err 
 	return 0;
 }
 
+static int check_list(const struct store_ops *const *list, const char *path, struct err *e)
+{
+	int err = 0;
+
+	if (!list)
+		return err_set(e, -ENOEXEC, "%s is no store plugin: it has no store_plugin", path);
+	for (; *list && !err; list++)
+		err = check_ops(*list, path, e);
+	return err;
+}
+
 static int load(const char *path, struct err *e)
 {
 	void *so = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	const struct store_ops *const *list;
-	int err = 0;
+	int err;
 
 	if (!so)
 		return err_set(e, -ENOEXEC, "cannot load the plugin: %.400s", dlerror());
 	list = dlsym(so, "store_plugin");
-	if (!list)
-		err = err_set(e, -ENOEXEC, "%s is no store plugin: it has no store_plugin", path);
-	for (unsigned i = 0; !err && list[i]; i++)
-		err = check_ops(list[i], path, e);
+	err = check_list(list, path, e);
 	if (err) {
 		dlclose(so); /* so that a better one can be put in its place */
 		return err;
 	}
-	for (; *list && !err; list++)
+	for (; list && *list && !err; list++)
 		err = accept_ops(*list, path, e);
 	return err;
 }

@@ -163,7 +163,7 @@ static int nbd_store_size(struct store *s, uint64_t *size, struct err *e)
 {
 	struct nbd_store *st = store_priv(s);
 	struct where to = { &st->config, NULL };
-	struct features f;
+	struct features f = { 0 };
 	char text[TEXT_MAX];
 	bool changed;
 
