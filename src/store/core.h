@@ -121,18 +121,19 @@ struct core {
 		struct msg msg; /* on the way to or from the home */
 	};
 	struct store_channel *from; /* where it was submitted */
+	struct store_channel *top; /* where the piece that io shows was handed to the store */
 	_Atomic bool cancelled;
 	bool with_store; /* between ops->submit and store_done */
+	uint8_t depth; /* frames in use */
+	struct frame frame[STORE_LAYERS_MAX];
+	/* what the emulation needs comes last: most requests leave it alone */
 	bool flush; /* the last step is a flush */
 	bool by_writes; /* ZERO by writes */
-	uint8_t depth; /* frames in use */
 	unsigned seg; /* the caller's segment that pos is in */
 	struct request req;
 	uint64_t pos; /* bytes of the request that are done */
 	size_t seg_off; /* bytes of that segment that are done */
 	struct iovec iov[CORE_IOV]; /* a piece that begins or ends inside segments */
-	struct store_channel *top; /* where the piece that io shows was handed to the store */
-	struct frame frame[STORE_LAYERS_MAX];
 };
 
 static_assert(sizeof(struct core) <= STORE_CORE_ROOM, "the core's part of a request");

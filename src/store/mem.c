@@ -16,11 +16,6 @@
 #include "store/mapping.h"
 
 #define IMAGE_CHUNK 65536u /* bytes that are allocated or dropped at once */
-/*
- * Longer reads are copied: what our copy leaves in the cache the kernel's sends faster than what it
- * has to fetch itself (64 KiB: 12 us against 14, measured).
- */
-#define LEND_MAX 16384u
 #define SIZE_MAX_BYTES (1ull << 46) /* what an address space can surely map */
 
 struct image {

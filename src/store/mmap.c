@@ -255,7 +255,8 @@ static void mmap_channel_close(struct store_channel *ch)
 
 static void mmap_submit(struct store_channel *ch, struct store_io *io)
 {
-	if (io->verb == STORE_READ && io->flags & STORE_MAY_LEND_MAPPING && lend(ch, io))
+	if (io->verb == STORE_READ && io->flags & STORE_MAY_LEND_MAPPING &&
+	    io->length <= LEND_MAX && lend(ch, io))
 		store_done(io, 0, 0);
 	else
 		file_submit(ch, io);

@@ -61,6 +61,35 @@ static void an_ordered_command_waits_for_all_older_ones(void **state)
 	assert_int_equal(ordered->scsi.verdict, V_GOOD);
 }
 
+static void an_ordered_command_waits_for_data_that_lies_in_a_mapping(void **state)
+{
+	struct it_nexus *n = fresh("a");
+	struct tcmd *read = submit(n, OP_NOW, ATTR_SIMPLE), *ordered, *simple;
+
+	assert_true(read->finished);
+	n->lending = true;
+	simple = submit(n, OP_NOW, ATTR_SIMPLE);
+	assert_true(simple->finished);
+	ordered = submit(n, OP_NOW, ATTR_ORDERED);
+	assert_false(ordered->finished);
+	nexus_sent(n);
+	assert_true(ordered->finished);
+	assert_int_equal(ordered->scsi.verdict, V_GOOD);
+}
+
+static void an_ordered_command_waits_for_older_ones_and_then_for_their_data(void **state)
+{
+	struct it_nexus *n = fresh("a");
+	struct tcmd *held = submit(n, OP_HOLD, ATTR_SIMPLE);
+	struct tcmd *ordered = submit(n, OP_NOW, ATTR_ORDERED);
+
+	n->lending = true;
+	release(held);
+	assert_false(ordered->finished);
+	nexus_sent(n);
+	assert_true(ordered->finished);
+}
+
 static void a_simple_command_waits_for_an_older_ordered_one(void **state)
 {
 	struct it_nexus *n = fresh("a");
@@ -560,6 +589,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(simple_commands_run_side_by_side),
 		T(an_ordered_command_waits_for_all_older_ones),
+		T(an_ordered_command_waits_for_data_that_lies_in_a_mapping),
+		T(an_ordered_command_waits_for_older_ones_and_then_for_their_data),
 		T(a_simple_command_waits_for_an_older_ordered_one),
 		T(a_head_of_queue_command_overtakes_what_waits),
 		T(simple_commands_wait_for_a_head_of_queue_one),

@@ -107,12 +107,12 @@ static bool read_any(struct rig *g, struct req *q, uint64_t off, size_t len, voi
 
 static void cached_data_is_lent(void **state)
 {
-	unsigned char *back = rig_memory(KIB(256));
+	unsigned char *back = rig_memory(KIB(16));
 	struct req q;
 
-	for (uint64_t off = 0; off + KIB(256) <= SIZE; off += KIB(100)) {
-		assert_true(read_any(*state, &q, off, KIB(256), back));
-		assert_memory_equal(back, data + off, KIB(256));
+	for (uint64_t off = 0; off + KIB(16) <= SIZE; off += KIB(25)) {
+		assert_true(read_any(*state, &q, off, KIB(16), back));
+		assert_memory_equal(back, data + off, KIB(16));
 	}
 	assert_true(read_any(*state, &q, SIZE - 512, 512, back));
 	assert_memory_equal(back, data + SIZE - 512, 512);
@@ -132,6 +132,16 @@ static void who_looks_at_the_data_gets_a_copy(void **state)
 	assert_int_equal(rig_do(*state, &q, STORE_READ, STORE_MAY_LEND, 4096, 4096, back), 0);
 	assert_null(q.io.lent);
 	assert_memory_equal(back, data + 4096, 4096);
+	free(back);
+}
+
+static void long_reads_are_copied(void **state)
+{
+	unsigned char *back = rig_memory(KIB(64));
+	struct req q;
+
+	assert_false(read_any(*state, &q, 0, KIB(64), back));
+	assert_memory_equal(back, data, KIB(64));
 	free(back);
 }
 
@@ -165,7 +175,7 @@ static bool is_resident(uint64_t off)
 
 static void what_is_not_in_memory_is_read_first(void **state)
 {
-	unsigned char *back = rig_memory(KIB(64));
+	unsigned char *back = rig_memory(KIB(16));
 	int fd = open(disk, O_RDWR);
 	struct req q;
 
@@ -177,13 +187,13 @@ static void what_is_not_in_memory_is_read_first(void **state)
 		free(back);
 		skip();
 	}
-	assert_false(read_any(*state, &q, MIB(2), KIB(64), back));
-	assert_memory_equal(back, data + MIB(2), KIB(64));
+	assert_false(read_any(*state, &q, MIB(2), KIB(16), back));
+	assert_memory_equal(back, data + MIB(2), KIB(16));
 	/* once in memory it is lent: it is looked for again after a while */
-	memset(back, 0, KIB(64));
-	while (!read_any(*state, &q, MIB(2), KIB(64), back))
+	memset(back, 0, KIB(16));
+	while (!read_any(*state, &q, MIB(2), KIB(16), back))
 		;
-	assert_memory_equal(back, data + MIB(2), KIB(64));
+	assert_memory_equal(back, data + MIB(2), KIB(16));
 	free(back);
 }
 
@@ -242,7 +252,7 @@ static void resize(struct rig *g, uint64_t size)
 static void what_a_file_grew_by_is_lent_too(void **state)
 {
 	struct rig *g = *state;
-	unsigned char *back = rig_memory(KIB(64)), *more = rig_memory(KIB(64));
+	unsigned char *back = rig_memory(KIB(16)), *more = rig_memory(KIB(16));
 	struct buf *old;
 	struct req q;
 
@@ -250,10 +260,10 @@ static void what_a_file_grew_by_is_lent_too(void **state)
 	old = q.io.lent;
 	assert_non_null(old);
 	resize(g, SIZE + MIB(1));
-	memset(more, 0x33, KIB(64));
-	assert_int_equal(rig_do(g, &q, STORE_WRITE, 0, SIZE + KIB(64), KIB(64), more), 0);
-	assert_true(read_any(g, &q, SIZE + KIB(64), KIB(64), back));
-	assert_memory_equal(back, more, KIB(64));
+	memset(more, 0x33, KIB(16));
+	assert_int_equal(rig_do(g, &q, STORE_WRITE, 0, SIZE + KIB(16), KIB(16), more), 0);
+	assert_true(read_any(g, &q, SIZE + KIB(16), KIB(16), back));
+	assert_memory_equal(back, more, KIB(16));
 	assert_int_equal(mappings(), 2);
 	buf_put(old);
 	wait_for_mappings(g, 1);
@@ -333,7 +343,7 @@ static void a_device_is_lent_from(void **state)
 	struct rig *g = *state;
 	char name[32];
 	struct store_spec p = { .type = "mmap", .path = name, .block_size = 512 };
-	unsigned char *back = rig_memory(KIB(64));
+	unsigned char *back = rig_memory(KIB(16));
 	int fd = media_loop(disk, name);
 	struct req q;
 
@@ -344,11 +354,11 @@ static void a_device_is_lent_from(void **state)
 	rig_close(g);
 	if (rig_open(g, &p, NULL))
 		fail_msg("%s", g->err.text);
-	read_any(g, &q, KIB(512), KIB(64), back);
-	assert_memory_equal(back, data + KIB(512), KIB(64));
-	while (!read_any(g, &q, KIB(512), KIB(64), back))
+	read_any(g, &q, KIB(512), KIB(16), back);
+	assert_memory_equal(back, data + KIB(512), KIB(16));
+	while (!read_any(g, &q, KIB(512), KIB(16), back))
 		;
-	assert_memory_equal(back, data + KIB(512), KIB(64));
+	assert_memory_equal(back, data + KIB(512), KIB(16));
 	rig_close(g);
 	close(fd);
 	free(back);
@@ -359,6 +369,7 @@ int main(int argc, char **argv)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(cached_data_is_lent),
+		T(long_reads_are_copied),
 		T(who_looks_at_the_data_gets_a_copy),
 		T(what_is_written_is_lent_as_it_is_now),
 		T(what_is_not_in_memory_is_read_first),
