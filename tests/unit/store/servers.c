@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <fcntl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,13 +17,19 @@
 pid_t program_start(char *const argv[])
 {
 	pid_t parent = getpid(), pid = fork();
+	int null;
 
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(1);
-	dup2(2, 1); /* stdout is the test's own, which others read */
+	/* stdout is the test's own, which others read, perhaps together with stderr */
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (null >= 0) {
+		dup2(null, 1);
+		dup2(null, 2);
+	}
 	execvp(argv[0], argv);
 	_exit(127);
 }
