@@ -273,6 +273,9 @@ static void poll_fired(struct io_op *op, int res)
 	struct store_poll *p = container_of((unsigned char *)container_of(op, struct poll_room, op),
 					    struct store_poll, room);
 
+	/* who cancels closes next, perhaps on another thread: no event of it may come after */
+	if (res == -ECANCELED)
+		io_forget(reactor_self(), op->fd);
 	p->ready(p, res);
 }
 
