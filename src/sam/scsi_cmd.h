@@ -69,6 +69,7 @@ struct scsi_cmd {
 	uint64_t since; /* when its header was received: reactor_now() scale */
 	uint8_t attr; /* enum task_attr */
 	bool read, write; /* the transport's direction flags */
+	bool dir_by_row; /* it has none: the command's row says where the data go */
 	uint32_t expected; /* expected data transfer length, bytes */
 	uint8_t cdb_len; /* bytes at cdb: 16 from iSCSI without AHS; longer than the row's is fine */
 	uint8_t cdb[CDB_MAX];
@@ -204,6 +205,15 @@ enum verdict cmd_want_buf(struct scsi_cmd *cmd, uint32_t size, void (*next)(stru
  * of @b goes with it. Offsets go forward without gaps. Never more than cmd->transfer in all.
  */
 void cmd_give_data(struct scsi_cmd *cmd, uint32_t off, struct buf *b, uint8_t *data, uint32_t len);
+
+/*
+ * Memory of the initiator for data-in [off, off + len) of the transfer: whole blocks, aligned as the LU's store
+ * asks, in *@n segments at *@v. Returns how many bytes; 0: there is none, a buffer has to do. After bytes have been put
+ * there, cmd_gave_data() instead of cmd_give_data().
+ */
+uint32_t cmd_room(struct scsi_cmd *cmd, uint32_t off, uint32_t len, const struct iovec **v,
+		  unsigned *n);
+void cmd_gave_data(struct scsi_cmd *cmd, uint32_t len);
 
 /*
  * A short answer made in memory: @len bytes at cmd->buf->data, cut to @alloc and what is

@@ -42,6 +42,7 @@ struct lun_entry {
 	struct list link; /* by ascending LUN */
 	uint64_t lun;
 	struct lu *lu;
+	const char *reserved; /* for this transport's sessions alone (transport_ops.name); NULL: for all */
 	bool removing;
 };
 
@@ -126,6 +127,14 @@ int target_map(struct targets *ts, struct target *t, uint64_t lun, struct lu *lu
 int target_unmap(struct targets *ts, struct target *t, uint64_t lun, void (*done)(void *arg),
 		 void *arg, struct err *e);
 
+/*
+ * From now on only sessions of the transport called @name (which stays valid) have @lun. -ENOENT; -EBUSY and
+ * @e while a session of another has it, or it is reserved for another.
+ */
+int target_reserve_lun(struct target *t, uint64_t lun, const char *name, struct err *e);
+/* Everybody may have it again, and who is logged in gets it. */
+void target_release_lun(struct target *t, uint64_t lun);
+
 struct it_nexus *target_nexus(struct target *t, uint64_t id);
 /* End a session from the admin side. */
 void target_close_nexus(struct it_nexus *n);
@@ -198,6 +207,13 @@ struct claim {
 	uint16_t tpgt;
 	uint8_t transport_id[TRANSPORT_ID_MAX];
 	uint16_t transport_id_len;
+	/*
+	 * Who asks was admitted before it came here, by the mode of a socket or by being the kernel: no access
+	 * rule of the target is asked, and no older session is in its way: LOGIN_BUSY if there is one.
+	 */
+	bool local;
+	bool one_lun; /* the nexus has @lun alone, whatever else the target has or gets */
+	uint64_t lun;
 	const struct transport_ops *tops;
 	void (*done)(struct claim *c); /* on the asking reactor */
 	void *owner; /* the asker's */

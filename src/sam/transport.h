@@ -3,10 +3,13 @@
 #ifndef STGT_SAM_TRANSPORT_H
 #define STGT_SAM_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct buf;
+struct iovec;
 struct it_nexus;
+struct itl;
 struct scsi_cmd;
 
 struct transport_ops {
@@ -14,7 +17,8 @@ struct transport_ops {
 
 	/*
 	 * Obtain data-out [off, off + len) of @cmd: answer with
-	 * cmd_data_ready() or cmd_data_failed(), perhaps before returning.
+	 * cmd_data_ready() or cmd_data_failed(), perhaps before returning. Memory that the
+	 * initiator can change meanwhile will do only if cmd->out_some: then nobody but a store reads it.
 	 */
 	void (*data_out)(struct scsi_cmd *cmd, uint32_t off, uint32_t len);
 	/* The command was aborted while data_out was under way: do not answer it any more;
@@ -23,6 +27,14 @@ struct transport_ops {
 	/* Pass @len bytes at @data on to the initiator at offset @off; one reference of @b is yours. */
 	void (*data_in)(struct scsi_cmd *cmd, uint32_t off, struct buf *b, uint8_t *data,
 			uint32_t len);
+	/*
+	 * Memory of the initiator where data-in [off, off + len) of @cmd may be put straight away:
+	 * *@n segments at *@v, valid until the next call or finish(). Returns how many bytes they hold, from
+	 * @off on: any number up to @len; 0: data_in() has to do. What is put there needs no data_in(). NULL:
+	 * there never is any.
+	 */
+	uint32_t (*data_room)(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
+			      const struct iovec **v, unsigned *n);
 	/*
 	 * @cmd has ended: verdict, sense and residual are in it, and it is the transport's
 	 * again. V_ABORTED_SILENTLY: send nothing. The task it was is already out of the task
@@ -33,6 +45,10 @@ struct transport_ops {
 	void (*nexus_drained)(struct it_nexus *n);
 	/* The administrator, a reset or a newer session ends this one: close it (which leads to nexus_drop()). */
 	void (*close_session)(struct it_nexus *n);
+	/* @n, which is live, has got LUN @lun (@present), or lost it. For transports that tell at once; may be NULL. */
+	void (*lun_changed)(struct it_nexus *n, uint64_t lun, bool present);
+	/* The unit attentions @set (UA_BIT()) were established for @itl, whose nexus is live. The same. */
+	void (*attention)(struct itl *itl, uint32_t set);
 };
 
 #endif
