@@ -41,9 +41,27 @@ static uint32_t read_piece(const struct scsi_cmd *cmd)
 	return min(cmd->transfer - cmd->offset, BUF_MAX);
 }
 
+static void read_in_place(struct scsi_cmd *cmd, const struct iovec *v, unsigned n, uint32_t len);
+
 static void read_next(struct scsi_cmd *cmd)
 {
-	cmd_want_buf(cmd, read_piece(cmd), read_have_buf);
+	uint32_t left = min(cmd->transfer - cmd->offset, CMD_PIECE_MAX), len;
+	const struct iovec *v;
+	unsigned n;
+
+	len = cmd_room(cmd, cmd->offset, left, &v, &n);
+	if (len)
+		read_in_place(cmd, v, n, len);
+	else
+		cmd_want_buf(cmd, read_piece(cmd), read_have_buf);
+}
+
+static void read_went_on(struct scsi_cmd *cmd)
+{
+	if (likely(cmd->offset == cmd->transfer))
+		cmd_complete(cmd, V_GOOD);
+	else
+		read_next(cmd);
 }
 
 static void read_have_data(struct scsi_cmd *cmd)
@@ -60,10 +78,7 @@ static void read_have_data(struct scsi_cmd *cmd)
 	cmd->buf = NULL;
 	cmd->offset += len;
 	cmd_give_data(cmd, off, b, data, len);
-	if (likely(cmd->offset == cmd->transfer))
-		cmd_complete(cmd, V_GOOD);
-	else
-		read_next(cmd);
+	read_went_on(cmd);
 }
 
 /* Where nobody of ours looks at the data on its way, it may as well be a file's mapping. */
@@ -79,6 +94,21 @@ static void read_have_buf(struct scsi_cmd *cmd)
 	cmd->iov[0].iov_len = round_up(read_piece(cmd), cmd->lu->block_size);
 	cmd_store(cmd, STORE_READ, position(cmd), cmd->iov[0].iov_len, cmd->iov, 1, lend_flags(cmd),
 		  read_have_data);
+}
+
+static void read_is_there(struct scsi_cmd *cmd)
+{
+	uint32_t len = (uint32_t)cmd->io.length;
+
+	cmd->offset += len;
+	cmd_gave_data(cmd, len);
+	read_went_on(cmd);
+}
+
+/* Into the initiator's own memory. */
+static void read_in_place(struct scsi_cmd *cmd, const struct iovec *v, unsigned n, uint32_t len)
+{
+	cmd_store(cmd, STORE_READ, position(cmd), len, v, n, 0, read_is_there);
 }
 
 enum verdict sbc_read(struct scsi_cmd *cmd)

@@ -46,16 +46,21 @@ static void query_accounts(struct login_query *q, const struct list *refs,
 		copy_account(outgoing, q->out_user, q->out_secret);
 }
 
-static enum login_answer may_log_in(struct targets *ts, const struct target *t,
-				    const char *initiator, const char *peer)
+static enum login_answer is_open(const struct targets *ts, const struct target *t)
 {
 	if (ts->offline)
 		return LOGIN_OFFLINE;
 	if (!t)
 		return LOGIN_NOT_FOUND;
-	if (!target_admits(t, initiator, peer))
-		return LOGIN_FORBIDDEN;
 	return t->state == TARGET_OFFLINE ? LOGIN_OFFLINE : LOGIN_OK;
+}
+
+static enum login_answer may_log_in(const struct targets *ts, const struct target *t,
+				    const char *initiator, const char *peer)
+{
+	if (!ts->offline && t && !target_admits(t, initiator, peer))
+		return LOGIN_FORBIDDEN;
+	return is_open(ts, t);
 }
 
 /* RFC 7143 4.4.3: the name of the session's initiator port is name and ISID. */
@@ -252,6 +257,8 @@ static struct it_nexus *nexus_create(struct targets *ts, struct target *t, struc
 	memcpy(n->isid, c->isid, sizeof(n->isid));
 	memcpy(n->transport_id, c->transport_id, sizeof(n->transport_id));
 	n->transport_id_len = c->transport_id_len;
+	n->one_lun = c->one_lun;
+	n->only_lun = c->lun;
 	n->was_known = known_note(ts, c, t->tid);
 	nexus_init(n, ts->absent, ts->wlun);
 	return n;
@@ -272,7 +279,7 @@ static void claim_grant(struct targets *ts, struct target *t, struct claim *c)
 	ts->sessions[reactor_id(n->reactor)]++;
 	n->claim = c;
 	list_for_each(le, &t->luns, link)
-		if (!le->removing && nexus_attach(n, le, NULL))
+		if (nexus_may_have(n, le) && nexus_attach(n, le, NULL))
 			log_warn("%s: no memory for LUN %llu of %s", t->name,
 				 (unsigned long long)le->lun, c->initiator);
 	if (!n->pending)
@@ -289,11 +296,25 @@ static void claim_timeout(struct timer *timer)
 	claim_answer(c, LOGIN_BUSY, NULL);
 }
 
+static enum login_answer claim_check(const struct claim *c, struct target *t)
+{
+	enum login_answer answer;
+
+	if (!c->local)
+		return may_log_in(c->ts, t, c->initiator, c->peer);
+	answer = is_open(c->ts, t);
+	if (answer == LOGIN_OK && c->one_lun && !target_lun(t, c->lun))
+		return LOGIN_NOT_FOUND;
+	if (answer == LOGIN_OK && session_of(t, c->initiator, c->isid, c->tpgt))
+		return LOGIN_BUSY;
+	return answer;
+}
+
 static void claim_try(struct claim *c)
 {
 	struct targets *ts = c->ts;
 	struct target *t = target_find_name(ts, c->target);
-	enum login_answer answer = may_log_in(ts, t, c->initiator, c->peer);
+	enum login_answer answer = claim_check(c, t);
 	struct it_nexus *old;
 
 	if (answer != LOGIN_OK) {

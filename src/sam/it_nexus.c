@@ -145,6 +145,20 @@ void nexus_establish_ua(struct it_nexus *n, const struct itl *except, enum ua ua
 			ua_establish(&itl->ua, ua);
 }
 
+void nexus_attention(struct itl *itl, uint32_t set)
+{
+	struct it_nexus *n = itl->nexus;
+
+	if (n->state == NEXUS_LIVE && n->tops->attention)
+		n->tops->attention(itl, set);
+}
+
+void nexus_lun_changed(struct it_nexus *n, uint64_t lun, bool present)
+{
+	if (n->state == NEXUS_LIVE && n->tops->lun_changed)
+		n->tops->lun_changed(n, lun, present);
+}
+
 static void nexus_gone_posted(struct msg *m)
 {
 	nexus_gone(container_of(m, struct it_nexus, gone_msg));

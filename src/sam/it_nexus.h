@@ -177,6 +177,11 @@ void itl_removed(struct itl *itl);
 /* Abort every task of @itl with @v (V_ABORTED_SILENTLY: no status is sent). */
 void itl_abort_all(struct itl *itl, enum verdict v);
 
+/* Unit attentions @set were established for @itl: its transport may tell at once. */
+void nexus_attention(struct itl *itl, uint32_t set);
+/* The same for LUN @lun, which the nexus has got or lost. */
+void nexus_lun_changed(struct it_nexus *n, uint64_t lun, bool present);
+
 /* Establish @ua on every I_T_L nexus of @n but @except. */
 void nexus_establish_ua(struct it_nexus *n, const struct itl *except, enum ua ua);
 

@@ -38,6 +38,10 @@ static bool tag_in_use(const struct scsi_cmd *cmd)
  */
 static bool direction_contradicts(struct scsi_cmd *cmd)
 {
+	if (cmd->dir_by_row) {
+		cmd->read = cmd->op && cmd->op->dir == DIR_IN;
+		cmd->write = cmd->op && cmd->op->dir == DIR_OUT;
+	}
 	if (cmd->read && cmd->write)
 		return true;
 	if (unlikely(!cmd->read && !cmd->write)) /* RFC 7143 11.3.1: nothing is expected */
@@ -47,6 +51,12 @@ static bool direction_contradicts(struct scsi_cmd *cmd)
 	if (cmd->op->dir == DIR_IN && cmd->write)
 		cmd->expected = 0;
 	return cmd->op->dir == DIR_OUT && cmd->read;
+}
+
+/* A command that only the device behind knows, of which nobody says where its data go. */
+static bool direction_unknown(const struct scsi_cmd *cmd)
+{
+	return cmd->dir_by_row && cmd->op && cmd->op->dir == DIR_ANY && cmd->expected;
 }
 
 /* What is refused before the task set: it needs nobody's leave to fail. */
@@ -62,6 +72,8 @@ static enum verdict refuse_early(struct scsi_cmd *cmd)
 		return V_INVALID_FIELD_IN_IU;
 	if (unlikely(n->ncmds > NEXUS_CMDS_MAX))
 		return V_TASK_SET_FULL;
+	if (unlikely(direction_unknown(cmd)))
+		return V_INVALID_OPCODE;
 	if (unlikely(direction_contradicts(cmd)))
 		return V_INVALID_FIELD_IN_IU;
 	return V_GOOD;

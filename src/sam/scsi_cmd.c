@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/sgl.h"
 #include "reactor/clock.h"
 #include "sam/guard.h"
 #include "sam/latency.h"
@@ -53,7 +54,7 @@ void cmd_init(struct scsi_cmd *cmd, struct it_nexus *n, const uint8_t lun[8], ui
 	cmd->tag = tag;
 	cmd->since = reactor_now(n->reactor);
 	cmd->attr = attr;
-	cmd->read = cmd->write = false;
+	cmd->read = cmd->write = cmd->dir_by_row = false;
 	cmd->expected = 0;
 	cmd->cdb_len = (uint8_t)min(cdb_len, 255u);
 	memcpy(cmd->cdb, cdb, min(cdb_len, (unsigned)CDB_MAX));
@@ -292,6 +293,26 @@ enum verdict cmd_want_buf(struct scsi_cmd *cmd, uint32_t size, void (*next)(stru
 	cmd->waiter.fn = buf_may_be_there;
 	bufpool_wait(pool, &cmd->waiter);
 	return V_PENDING;
+}
+
+uint32_t cmd_room(struct scsi_cmd *cmd, uint32_t off, uint32_t len, const struct iovec **v,
+		  unsigned *n)
+{
+	const struct transport_ops *tops = cmd->nexus->tops;
+	uint32_t block = cmd->lu->block_size, got;
+
+	len = round_down(len, block);
+	if (!tops->data_room || !len)
+		return 0;
+	got = tops->data_room(cmd, off, len, v, n);
+	if (unlikely(got % block)) /* a block across what could be had */
+		got = tops->data_room(cmd, off, round_down(got, block), v, n);
+	return sgl_aligned(*v, *n, cmd->itl->part->view.mem_align) ? got : 0;
+}
+
+void cmd_gave_data(struct scsi_cmd *cmd, uint32_t len)
+{
+	cmd->data_in += len;
 }
 
 void cmd_give_data(struct scsi_cmd *cmd, uint32_t off, struct buf *b, uint8_t *data, uint32_t len)

@@ -45,8 +45,8 @@ void shared_data_init(struct shared_data *d, struct iovec *in, unsigned in_cnt, 
 
 /* For transport_ops.data_out, .data_in and .data_room. */
 void shared_data_out(struct shared_data *d, struct scsi_cmd *cmd, uint32_t off, uint32_t len);
-void shared_data_in(struct shared_data *d, struct scsi_cmd *cmd, uint32_t off, struct buf *b,
-		    const uint8_t *data, uint32_t len);
+void shared_data_in(struct shared_data *d, uint32_t off, struct buf *b, const uint8_t *data,
+		    uint32_t len);
 uint32_t shared_data_room(struct shared_data *d, uint32_t off, uint32_t len, const struct iovec **v,
 			  unsigned *n);
 /* In transport_ops.finish: give back what it has. */

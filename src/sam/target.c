@@ -223,6 +223,7 @@ static void attach_apply(struct lu_tx *tx, struct lu_part *part)
 	n->nluns++;
 	if (n->state == NEXUS_LIVE)
 		nexus_establish_ua(n, itl, UA_LUNS_CHANGED);
+	nexus_lun_changed(n, itl->lun, true);
 }
 
 static void itl_remove(struct itl *itl);
@@ -338,6 +339,7 @@ static void remove_posted(struct msg *m)
 		n->nluns--;
 	}
 	nexus_establish_ua(n, NULL, UA_LUNS_CHANGED);
+	nexus_lun_changed(n, itl->lun, false);
 	itl_abort_all(itl, V_TASK_ABORTED);
 	itl->removing = true;
 	list_add(&n->leaving, &itl->leaving);
@@ -383,6 +385,13 @@ void nexus_gone(struct it_nexus *n)
 	nexus_maybe_free(n);
 }
 
+bool nexus_may_have(const struct it_nexus *n, const struct lun_entry *le)
+{
+	if (n->one_lun && n->only_lun != le->lun)
+		return false;
+	return !le->removing && (!le->reserved || !strcmp(le->reserved, n->tops->name));
+}
+
 /* ---- map and unmap ------------------------------------------------------------- */
 
 int target_map(struct targets *ts, struct target *t, uint64_t lun, struct lu *lu,
@@ -409,7 +418,7 @@ int target_map(struct targets *ts, struct target *t, uint64_t lun, struct lu *lu
 	lu->maps++;
 	*u = (struct unmap){ .target = t, .left = 1, .done = done, .arg = arg };
 	list_for_each(n, &t->nexuses, target_link) {
-		if (n->gone || nexus_attach(n, le, u))
+		if (n->gone || !nexus_may_have(n, le) || nexus_attach(n, le, u))
 			continue;
 		u->left++;
 	}
@@ -464,6 +473,43 @@ int target_unmap(struct targets *ts, struct target *t, uint64_t lun, void (*done
 		nexus_unmap(n, u);
 	unmap_put(u);
 	return 0;
+}
+
+/* ---- reserve -------------------------------------------------------------------- */
+
+int target_reserve_lun(struct target *t, uint64_t lun, const char *name, struct err *e)
+{
+	struct lun_entry *le = target_lun(t, lun);
+	const struct it_nexus *n;
+
+	if (!le || le->removing)
+		return err_set(e, -ENOENT, "target %s has no LUN %llu", t->name,
+			       (unsigned long long)lun);
+	if (le->reserved)
+		return err_set(e, -EBUSY, "LUN %llu of target %s is reserved for %s already",
+			       (unsigned long long)lun, t->name, le->reserved);
+	list_for_each(n, &t->nexuses, target_link) {
+		if (n->gone || !nexus_may_have(n, le))
+			continue;
+		return err_set(e, -EBUSY, "LUN %llu of target %s is in use by %s session %llu of %s",
+			       (unsigned long long)lun, t->name, n->tops->name,
+			       (unsigned long long)n->id, n->initiator);
+	}
+	le->reserved = name;
+	return 0;
+}
+
+void target_release_lun(struct target *t, uint64_t lun)
+{
+	struct lun_entry *le = target_lun(t, lun);
+	struct it_nexus *n;
+
+	if (!le || !le->reserved)
+		return;
+	le->reserved = NULL;
+	list_for_each(n, &t->nexuses, target_link)
+		if (!n->gone && nexus_may_have(n, le) && !nexus_find_itl(n, lun))
+			nexus_attach(n, le, NULL);
 }
 
 /* ---- sessions --------------------------------------------------------------------- */

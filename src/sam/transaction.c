@@ -60,6 +60,8 @@ static void itl_apply(struct itl *itl)
 	for (unsigned ua = 0; ua < UA_COUNT; ua++)
 		if (itl->home.ua & UA_BIT(ua))
 			ua_establish(&itl->ua, (enum ua)ua);
+	if (unlikely(itl->home.ua))
+		nexus_attention(itl, itl->home.ua);
 }
 
 /*

@@ -32,8 +32,7 @@ struct tcmu_opts {
  * Look for devices, now and whenever the kernel tells of one; where the kernel has no TCMU (yet) this costs
  * nothing. NULL and @e without memory. @ts outlives it.
  */
-struct tcmu_server *tcmu_server_create(struct targets *ts, const struct tcmu_opts *o,
-				       struct err *e);
+struct tcmu_server *tcmu_server_create(struct targets *ts, const struct tcmu_opts *o, struct err *e);
 
 /* A LUN has been mapped, or a session has left: devices that wait for their LUN try again. */
 void tcmu_look_again(struct tcmu_server *s);
