@@ -7,7 +7,7 @@ DESTDIR ?=
 FUZZ_SECONDS ?= 300
 QUICK ?=
 
-.PHONY: all run test sim soak bench lint format fuzz install clean help
+.PHONY: all run test test-all sim soak bench lint format fuzz install clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
@@ -25,6 +25,9 @@ run:
 
 test:
 	@tests/run $(TESTFLAGS)
+
+test-all:
+	@tests/run --all $(TESTFLAGS)
 
 # The simulation: one seed with its trace, the usual ones, or new ones for a while.
 sim:
@@ -60,6 +63,7 @@ help:
 	@echo '                 LISTEN=addr[:port]   where to listen (default 127.0.0.1:3260 or the next free port)'
 	@echo 'make test      install what the tests need, build three ways, run everything'
 	@echo '                 TESTFLAGS="--filter WORD --build plain"   a part of it (tests/run --help)'
+	@echo 'make test-all  the same, and every scenario in a guest with the kernel'\''s own initiator (tests/guest)'
 	@echo 'make sim       the simulated daemon under SEEDS=1-2000; SEED=n: one, with a trace of all that happens'
 	@echo 'make soak      new seeds for SECONDS=600'
 	@echo 'make bench     what it costs, against a floor and against tgt; rewrites docs/performance.md'
