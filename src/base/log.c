@@ -22,12 +22,19 @@ static const struct {
 };
 
 static void (*handler)(enum log_level level, const char *text);
+static void (*sink_fn)(enum log_level level, const char *text);
 
 void log_open(enum log_sink to)
 {
 	sink = to;
 	if (to == LOG_SINK_SYSLOG)
 		openlog("tgtd", LOG_PID, LOG_DAEMON);
+}
+
+void log_open_fn(void (*fn)(enum log_level level, const char *text))
+{
+	sink_fn = fn;
+	sink = LOG_SINK_FN;
 }
 
 void log_set_level(enum log_level level)
@@ -82,6 +89,10 @@ static void emit(enum log_level level, const char *text)
 	char when[32];
 	int n;
 
+	if (sink == LOG_SINK_FN) {
+		sink_fn(level, text);
+		return;
+	}
 	if (sink == LOG_SINK_SYSLOG) {
 		syslog(levels[level].priority, "%s", text);
 		return;

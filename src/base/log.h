@@ -20,6 +20,7 @@ enum log_sink {
 	LOG_SINK_STDERR, /* "time level text" */
 	LOG_SINK_JOURNAL, /* "<N>text" on stderr, as the journal reads it */
 	LOG_SINK_SYSLOG,
+	LOG_SINK_FN, /* see log_open_fn() */
 };
 
 /* One place in the source that logs, with its rate limit. */
@@ -30,6 +31,8 @@ struct log_site {
 
 /* Set where lines go. Call before threads start. */
 void log_open(enum log_sink sink);
+/* Lines go to @fn, on the thread that logs, limited as elsewhere. Call before threads start. */
+void log_open_fn(void (*fn)(enum log_level level, const char *text));
 /* Give every line to @fn instead, without limit of rate. For tests. Call before threads start. */
 void log_to(void (*fn)(enum log_level level, const char *text));
 /* Set what is logged: lines above @level are not made. Any thread. */
