@@ -169,6 +169,8 @@ static const struct transport_ops tops = {
 	.close_session = t_close,
 };
 
+const struct transport_ops *const world_transport = &tops;
+
 /* ---- reactors, logins ----------------------------------------------------------------- */
 
 static struct reactor *make_reactor(const char *name, unsigned id)
@@ -251,7 +253,7 @@ static void claim_done(struct claim *c)
 	c->wait_link.next = NULL; /* answered */
 }
 
-struct claim *claim_begin(const char *name)
+struct claim *claim_new(const char *name)
 {
 	struct claim *c = own(sizeof(*c));
 
@@ -263,6 +265,13 @@ struct claim *claim_begin(const char *name)
 	c->tpgt = 1;
 	c->tops = &tops;
 	c->done = claim_done;
+	return c;
+}
+
+struct claim *claim_begin(const char *name)
+{
+	struct claim *c = claim_new(name);
+
 	reactor_turn(world.reactor[0], 0);
 	claim_run(&world.ts, c);
 	return c;
@@ -294,6 +303,21 @@ struct tcmd *submit_to(struct it_nexus *n, uint8_t opcode, uint8_t attr, const u
 	c->scsi.tx.decide = NULL;
 	c->scsi.read = read;
 	c->scsi.write = write;
+	c->scsi.expected = expected;
+	cmd_submit(&c->scsi);
+	return c;
+}
+
+struct tcmd *submit_undirected(struct it_nexus *n, uint8_t opcode, const uint8_t lun[8],
+			       uint32_t expected)
+{
+	static uint64_t tag = 1u << 20;
+	uint8_t cdb[6] = { opcode };
+	struct tcmd *c = own(sizeof(*c));
+
+	reactor_turn(n->reactor, 0);
+	cmd_init(&c->scsi, n, lun, ++tag, ATTR_SIMPLE, cdb, sizeof(cdb));
+	c->scsi.dir_by_row = true;
 	c->scsi.expected = expected;
 	cmd_submit(&c->scsi);
 	return c;

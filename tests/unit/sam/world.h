@@ -56,10 +56,17 @@ void step(void);
 /* Log in as initiator @name, on the reactor that the claim chooses; NULL if refused. */
 struct it_nexus *login(const char *name);
 struct claim *claim_begin(const char *name);
+/* A claim that is filled in and does not run yet; when it is answered, its wait_link.next is NULL. */
+struct claim *claim_new(const char *name);
+/* The transport of all who log in. */
+extern const struct transport_ops *const world_transport;
 /* A command that is submitted at once; the test owns it until world_end(). */
 struct tcmd *submit(struct it_nexus *n, uint8_t opcode, uint8_t attr);
 struct tcmd *submit_to(struct it_nexus *n, uint8_t opcode, uint8_t attr, const uint8_t lun[8],
 		       bool read, bool write, uint32_t expected);
+/* The same from a transport that cannot tell where data go. */
+struct tcmd *submit_undirected(struct it_nexus *n, uint8_t opcode, const uint8_t lun[8],
+			       uint32_t expected);
 /* The store gives back what @c holds. */
 void release(struct tcmd *c);
 /* Forget the unit attentions of @n. */
