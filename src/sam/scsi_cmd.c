@@ -307,7 +307,7 @@ uint32_t cmd_room(struct scsi_cmd *cmd, uint32_t off, uint32_t len, const struct
 	got = tops->data_room(cmd, off, len, v, n);
 	if (unlikely(got % block)) /* a block across what could be had */
 		got = tops->data_room(cmd, off, round_down(got, block), v, n);
-	return sgl_aligned(*v, *n, cmd->itl->part->view.mem_align) ? got : 0;
+	return got && sgl_aligned(*v, *n, cmd->itl->part->view.mem_align) ? got : 0;
 }
 
 void cmd_gave_data(struct scsi_cmd *cmd, uint32_t len)

@@ -40,7 +40,8 @@ void rig_args(int argc, char **argv)
 		else if (!strncmp(a, "wce=", 4))
 			d->wce = a[4] == '1';
 		else if (!flag(a, "thin", &d->thin) && !flag(a, "readonly", &d->readonly) &&
-			 !flag(a, "removable", &d->removable)) {
+			 !flag(a, "removable", &d->removable) &&
+			 !flag(a, "in-place", &d->in_place)) {
 			fprintf(stderr, "%s: unknown argument %s\n", argv[0], a);
 			exit(2);
 		}
@@ -279,6 +280,7 @@ void rig_cmd(struct loop_cmd *c, struct loop_session *s, struct cdb cdb, void *d
 	c->write = data_out != NULL;
 	c->in = data_in;
 	c->out = data_out;
+	c->in_place = rig.disk.in_place;
 	c->expected = len;
 }
 

@@ -27,6 +27,7 @@
 struct rig_disk {
 	uint32_t block_size;
 	bool thin, readonly, removable, wce;
+	bool in_place; /* reads go to the initiator's memory */
 	uint64_t size; /* bytes */
 	const char *store;
 	const struct store_ops *ops; /* NULL: the one called store */

@@ -71,13 +71,24 @@ static void loop_data_in(struct scsi_cmd *cmd, uint32_t off, struct buf *b, uint
 {
 	struct loop_cmd *c = loop_of(cmd);
 
-	if (off != c->in_len || !c->read || !range_fits(off, len, c->expected)) {
+	if (off + len != cmd->data_in || !c->read || !range_fits(off, len, c->expected))
 		c->gap = true;
-	} else {
+	else
 		memcpy(c->in + off, data, len);
-		c->in_len += len;
-	}
 	buf_put(b);
+}
+
+static uint32_t loop_data_room(struct scsi_cmd *cmd, uint32_t off, uint32_t len,
+			       const struct iovec **v, unsigned *n)
+{
+	struct loop_cmd *c = loop_of(cmd);
+
+	if (!c->in_place || off != cmd->data_in || !range_fits(off, len, c->expected))
+		return 0;
+	c->iov[0] = (struct iovec){ c->in + off, len };
+	*v = c->iov;
+	*n = 1;
+	return len;
 }
 
 static void loop_finish(struct scsi_cmd *cmd)
@@ -85,6 +96,7 @@ static void loop_finish(struct scsi_cmd *cmd)
 	struct loop_cmd *c = loop_of(cmd);
 
 	c->sense_len = cmd_sense(cmd, c->sense);
+	c->in_len = cmd->data_in;
 	c->finished = true;
 	if (!c->coming) /* else when the message is back */
 		c->done(c);
@@ -109,6 +121,7 @@ static const struct transport_ops loop_ops = {
 	.data_out = loop_data_out,
 	.data_out_cancel = loop_data_out_cancel,
 	.data_in = loop_data_in,
+	.data_room = loop_data_room,
 	.finish = loop_finish,
 	.nexus_drained = loop_drained,
 	.close_session = loop_close,

@@ -51,6 +51,7 @@ struct loop_cmd {
 	uint32_t segment; /* most bytes per segment of data-out; 0: one segment */
 	bool late; /* data-out comes in a later turn */
 	bool withhold; /* data-out never comes until loop_send() */
+	bool in_place; /* data-in go to @in without a buffer on the way, where they can */
 	void (*done)(struct loop_cmd *c);
 	/* out */
 	uint8_t sense[SENSE_MAX];
