@@ -49,8 +49,8 @@ def program(name):
 
 def quietly(*command, **kw):
     """Runs a program; returns its output, which is the reason if it fails."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                          errors="replace", **kw)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          text=True, errors="replace", **kw)
     if done.returncode:
         last = [line for line in done.stdout.splitlines() if line.strip()][-1:] or ["status %d" % done.returncode]
         raise Unavailable("%s: %s" % (" ".join(command[:2]), last[0]))
@@ -184,7 +184,7 @@ class Cpio:
 
 
 def initramfs(version, folder):
-    """Path of the initramfs, made anew when what is in it has changed. Not compressed: unpacking is slow without KVM."""
+    """Path of the initramfs, made anew when what is in it has changed. Not compressed: unpacking is slow there."""
     busybox = program("busybox")
     if subprocess.run(["ldd", busybox], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0:
         raise Unavailable("busybox is not the static one (package busybox-static)")
@@ -252,8 +252,8 @@ class Guest:
         if self.root:
             words.append("lab.root=" + self.root)
         share = "local,id=%s,path=%s,security_model=none%s"
-        args = [program("qemu-system-x86_64"), "-bios", "qboot.rom", "-nodefaults", "-no-user-config", "-display", "none",
-                "-no-reboot", "-machine", "q35,memory-backend=mem,hpet=off,vmport=off,smbus=off",
+        args = [program("qemu-system-x86_64"), "-bios", "qboot.rom", "-nodefaults", "-no-user-config",
+                "-display", "none", "-no-reboot", "-machine", "q35,memory-backend=mem,hpet=off,vmport=off,smbus=off",
                 "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max", "-smp", "2", "-m", str(self.memory),
                 "-object", "memory-backend-memfd,id=mem,size=%dM,share=on" % self.memory,
                 "-device", "virtio-rng-pci", "-serial", "file:" + self.path("console.log"),
@@ -288,7 +288,8 @@ class Guest:
         with open(self.path("qemu.cmd"), "w") as f:
             f.write(shlex.join(args) + "\n")
         with open(self.path("qemu.log"), "wb") as log:
-            self.proc = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=ends_with_us)
+            self.proc = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                         preexec_fn=ends_with_us)
         self.out, self.requests = [self._accept(s) for s in listeners]
 
     def _accept(self, listener):

@@ -226,13 +226,14 @@ def host(*words, status=0, seconds=60):
 # -- the daemon, in the guest --------------------------------------------------------------------------------------
 
 class Tgtd:
-    """A daemon of this scenario. portals: addresses with ports, IPv6 in brackets."""
+    """A daemon of this scenario. portals: addresses with ports, IPv6 in brackets. under: a program that starts it."""
 
     serial = 0
 
-    def __init__(self, *portals, options=()):
+    def __init__(self, *portals, options=(), under=()):
         self.portals = portals or ("127.0.0.1:3260",)
         self.options = list(options)
+        self.under = list(under)
         Tgtd.serial += 1
         self.control_port = Tgtd.serial
         self.prefix = os.path.abspath("ipc")
@@ -244,8 +245,8 @@ class Tgtd:
     def start(self):
         portals = ",".join("portal=" + p for p in self.portals)
         with open(self.log_path, "ab") as log:
-            self.proc = subprocess.Popen([TGTD, "-f", "-C", str(self.control_port), "--iscsi", portals] + self.options,
-                                         stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
+            args = self.under + [TGTD, "-f", "-C", str(self.control_port), "--iscsi", portals] + self.options
+            self.proc = subprocess.Popen(args, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env)
         wait_until("tgtd answers", self._answers, 30)
         return self
 
@@ -398,7 +399,7 @@ def _try(*command, seconds=20):
 
 
 def put_away(job):
-    """Whatever a scenario has left: mounts, sessions, processes, files. Nothing here may fail because there is nothing."""
+    """Whatever a scenario has left: mounts, sessions, processes, files. There may be nothing."""
     folder = "/img/" + job
     for line in reversed(read("/proc/mounts").splitlines()):
         where = line.split()[1]
