@@ -92,7 +92,7 @@ static char *request(const char *method, const char *params, struct stgt_error *
 			return NULL;
 		}
 	}
-	all = json_pack("{s:s,s:i,s:s,s:o?}", "jsonrpc", "2.0", "id", 1, "method", method, "params",
+	all = json_pack("{s:s,s:i,s:s,s:o*}", "jsonrpc", "2.0", "id", 1, "method", method, "params",
 			p);
 	line = all ? json_dumps(all, JSON_COMPACT) : NULL;
 	json_decref(all);

@@ -155,16 +155,28 @@ struct leaving {
 	struct waiting gone;
 };
 
-void session_over(struct it_nexus *n)
+static void tell_leaving(struct msg *m)
 {
-	struct stgt_session *s = n->session;
+	struct stgt_session *s = container_of(m, struct stgt_session, msg);
 	struct list all = LIST_INIT(all), *l;
 
-	s->nexus = NULL;
-	atomic_store_explicit(&s->over, true, memory_order_release);
 	list_splice(&all, &s->leaving); /* who waits may free the session */
 	while ((l = list_pop(&all)))
 		waiting_end(&list_entry(l, struct leaving, link)->gone);
+}
+
+/*
+ * In a later turn control has been told, too: who logs in again after the logout comes to
+ * control after that.
+ */
+void session_over(struct it_nexus *n)
+{
+	struct stgt_session *s = n->session;
+
+	s->nexus = NULL;
+	atomic_store_explicit(&s->over, true, memory_order_release);
+	if (!list_empty(&s->leaving))
+		reactor_post(s->reactor, &s->msg, tell_leaving);
 }
 
 static void leave(struct msg *m)

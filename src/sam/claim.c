@@ -298,6 +298,7 @@ static void claim_timeout(struct timer *timer)
 
 static enum login_answer claim_check(const struct claim *c, struct target *t)
 {
+	const struct it_nexus *old;
 	enum login_answer answer;
 
 	if (!c->local)
@@ -305,9 +306,8 @@ static enum login_answer claim_check(const struct claim *c, struct target *t)
 	answer = is_open(c->ts, t);
 	if (answer == LOGIN_OK && c->one_lun && !target_lun(t, c->lun))
 		return LOGIN_NOT_FOUND;
-	if (answer == LOGIN_OK && session_of(t, c->initiator, c->isid, c->tpgt))
-		return LOGIN_BUSY;
-	return answer;
+	old = answer == LOGIN_OK ? session_of(t, c->initiator, c->isid, c->tpgt) : NULL;
+	return old && !old->gone ? LOGIN_BUSY : answer;
 }
 
 static void claim_try(struct claim *c)

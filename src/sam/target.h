@@ -209,7 +209,8 @@ struct claim {
 	uint16_t transport_id_len;
 	/*
 	 * Who asks was admitted before it came here, by the mode of a socket or by being the kernel: no access
-	 * rule of the target is asked, and no older session is in its way: LOGIN_BUSY if there is one.
+	 * rule of the target is asked, and no older session is in its way: LOGIN_BUSY if there is one. One that is
+	 * leaving is waited for.
 	 */
 	bool local;
 	bool one_lun; /* the nexus has @lun alone, whatever else the target has or gets */
