@@ -9,6 +9,7 @@
 
 struct calling {
 	struct call call;
+	struct stgt *stgt;
 	struct msg msg;
 	char *line; /* the request */
 	size_t len;
@@ -55,6 +56,12 @@ static void take_result(struct calling *c, const json_t *result)
 		free(text);
 }
 
+static void handler_returned(struct msg *m)
+{
+	waiting_end(&container_of(m, struct calling, msg)->answered);
+}
+
+/* The handler may look at the call once more: who waits goes on in a later turn. */
 static void answer(struct call *call, json_t *response)
 {
 	struct calling *c = container_of(call, struct calling, call);
@@ -65,7 +72,7 @@ static void answer(struct call *call, json_t *response)
 	else
 		take_result(c, json_object_get(response, "result"));
 	json_decref(response);
-	waiting_end(&c->answered);
+	reactor_post(c->stgt->self, &c->msg, handler_returned);
 }
 
 static void dispatch(struct msg *m)
@@ -104,7 +111,7 @@ static char *request(const char *method, const char *params, struct stgt_error *
 int stgt_call(struct stgt *s, const char *method, const char *params, char **result,
 	      struct stgt_error *e)
 {
-	struct calling c = { .result = result, .error = e };
+	struct calling c = { .stgt = s, .result = result, .error = e };
 	int err = may_wait("stgt_call()", e);
 
 	if (result)

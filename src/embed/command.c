@@ -19,7 +19,7 @@ _Static_assert((int)STGT_GOOD == ST_GOOD && (int)STGT_CHECK_CONDITION == ST_CHEC
 struct command {
 	struct stgt_command pub; /* what the program sees: first, and it ends where its version ends */
 	_Atomic bool busy; /* from submit to done */
-	unsigned room; /* segments at iov */
+	unsigned room, segments; /* at iov */
 	uint32_t expected; /* bytes */
 	struct stgt_session *session;
 	struct msg msg;
@@ -168,10 +168,11 @@ static void run(struct msg *m)
 		return;
 	}
 	cmd_init(&c->scsi, n, lun, pub->tag, pub->attr, pub->cdb, pub->cdb_len);
-	c->scsi.read = pub->in_cnt;
-	c->scsi.write = pub->out_cnt;
+	c->scsi.read = pub->in_cnt && c->segments;
+	c->scsi.write = pub->out_cnt && c->segments;
 	c->scsi.expected = c->expected;
-	shared_data_init(&c->data, c->iov, pub->in_cnt, c->iov, pub->out_cnt);
+	shared_data_init(&c->data, c->iov, c->scsi.read ? c->segments : 0, c->iov,
+			 c->scsi.write ? c->segments : 0);
 	cmd_submit(&c->scsi);
 }
 
@@ -203,13 +204,17 @@ static int check(struct command *c)
 	return 0;
 }
 
-/* The lists are copied: they are cut and moved on the way. */
-static void take_lists(struct command *c)
+/* The list is copied without what is empty: it is cut and moved on the way. */
+static void take_list(struct command *c)
 {
 	const struct stgt_command *pub = &c->pub;
 	const struct iovec *v = pub->in_cnt ? pub->in : pub->out;
+	unsigned n = pub->in_cnt + pub->out_cnt;
 
-	memcpy(c->iov, v, (pub->in_cnt + pub->out_cnt) * sizeof(*v));
+	c->segments = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (v[i].iov_len)
+			c->iov[c->segments++] = v[i];
 }
 
 static void clear_outcome(struct stgt_command *pub)
@@ -237,8 +242,7 @@ int stgt_submit(struct stgt_session *s, struct stgt_command *pub)
 		atomic_store_explicit(&c->busy, false, memory_order_release);
 		return err;
 	}
-	if (pub->in_cnt + pub->out_cnt)
-		take_lists(c);
+	take_list(c);
 	clear_outcome(pub);
 	if (!pub->tag)
 		pub->tag = OWN_TAGS | atomic_fetch_add_explicit(&s->tags, 1, memory_order_relaxed);
