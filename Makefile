@@ -56,7 +56,7 @@ clean:
 	rm -rf $(BUILD) build-*
 
 help:
-	@echo 'make           build tgtd, tgtctl and tgtadm in $(BUILD)/'
+	@echo 'make           build tgtd, tgtctl, tgtadm and libstgt in $(BUILD)/'
 	@echo 'make run       install what is missing, build, and serve a disk over iSCSI until Ctrl-C'
 	@echo '                 IMAGE=path    a file or block device (default: a sparse image of SIZE)'
 	@echo '                 SIZE=1G       size of a new image'
