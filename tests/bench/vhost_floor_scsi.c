@@ -80,6 +80,15 @@ static size_t fixed_answer(struct vf *v, const uint8_t *cdb, uint8_t data[36])
 	return 0;
 }
 
+static size_t room(const struct vf_chain *c)
+{
+	size_t n = 0;
+
+	for (unsigned i = c->nread; i < c->n; i++)
+		n += c->seg[i].iov_len;
+	return n;
+}
+
 uint32_t vf_request(struct vf *v, struct vf_chain *c)
 {
 	uint8_t req[REQ_SIZE], resp[RESP_SIZE] = { 0 }, data[36], *cdb = req + REQ_CDB, *disk;
@@ -101,6 +110,7 @@ uint32_t vf_request(struct vf *v, struct vf_chain *c)
 		n = fixed_answer(v, cdb, data);
 		done = copy(c, c->nread, c->n, RESP_SIZE, data, n, true);
 	}
+	put_le32(resp + RESP_RESIDUAL, (uint32_t)(room(c) - RESP_SIZE - done));
 	copy(c, c->nread, c->n, 0, resp, sizeof(resp), true);
 	return (uint32_t)(sizeof(resp) + done);
 }
