@@ -8,7 +8,7 @@
  * write in place, and bring back status and sense data. docs/embedding.md explains it, docs/examples/embed.c
  * is a whole program.
  *
- * Threads. An instance has threads of its own: one for administration, and data threads, which sessions are spread over.
+ * Threads. An instance has threads of its own: one for administration, and data threads over which sessions are spread.
  *  - "Any thread": every thread of the program, callbacks of this library too.
  *  - "May wait": any thread but those of the library: called from a callback it returns -EDEADLK and does nothing.
  *  - Callbacks (stgt_command.done) run on a data thread. They must not block: every other session of that thread waits.
@@ -63,7 +63,7 @@ struct stgt_options {
 	const char *engine; /* "uring", "epoll", or "auto" (default): the best that runs here */
 	unsigned threads; /* data threads, 8 at most; default: as many as CPUs suit */
 	unsigned poll_us; /* a data thread spins this long before it sleeps; default: not at all */
-	/* Most memory for data that is not the caller's, bytes, at least 2 MiB for each data thread; default 256 MiB. */
+	/* Most memory for data that is not the caller's, bytes: 2 MiB for each data thread or more; default 256 MiB. */
 	uint64_t memory;
 };
 

@@ -74,7 +74,8 @@ def check(path, text, exists):
 
 def self_test():
     files = {"src/base/list.h", "src/reactor/reactor.h", "src/sam/lu.h", "src/store/store.h", "include/stgt/store.h",
-             "src/cmdset/sbc.h", "src/control/rpc.h", "src/embed/embed.h", "include/stgt/stgt.h", "src/transport/iscsi/pdu.h", "src/transport/loop/loop.h"}
+             "src/cmdset/sbc.h", "src/control/rpc.h", "src/embed/embed.h", "include/stgt/stgt.h",
+             "src/transport/iscsi/pdu.h", "src/transport/loop/loop.h"}
 
     def findings(path, include):
         return len(list(check(path, "#include %s\n" % include, files.__contains__)))
