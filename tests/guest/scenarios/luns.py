@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""LUNs come and go in a live session; a target with 64 of them."""
+"""LUNs come and go in a live session."""
 # lab: subset yes
-# lab: seconds 90
+# lab: seconds 60
 # lab: modules iscsi_tcp sd_mod sg
 # lab: needs iscsid sg_luns
 
@@ -41,24 +41,4 @@ with point("the disk of the deleted LUN is taken away, and the number can be use
     run("sg_turs", first, status=None)
     session.rescan()
     assert size(session.disk(2)) == 32 << 20
-session.logout()
-
-with point("all of 64 LUNs are found in one login, each with its own size"):
-    d.target("many", 2)
-    for lun in range(64):
-        d.tgtctl("lun", "create", 2, image("%dM" % (lun + 1), "many%d.img" % lun), "--lun", lun + 1)
-    start = time.monotonic()
-    session = login(d, "many")
-    wait_until("64 disks", lambda: len([n for n in session.luns() if n]) >= 64, 60)
-    disks = {lun: session.disk(lun) for lun in range(1, 65)}
-    wait_until("their sizes", lambda: all(size(disks[lun]) == lun << 20 for lun in disks), 30)
-    note("%.1f s from login to the last disk" % (time.monotonic() - start))
-with point("what is written to each is in its own file"):
-    for lun, disk in disks.items():
-        with open(disk, "r+b", buffering=0) as f:
-            f.write(b"%-4096d" % lun)
-    os.sync()
-    for lun in disks:
-        with open("many%d.img" % (lun - 1), "rb") as f:
-            assert f.read(4096) == b"%-4096d" % lun, lun
 session.logout()

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """dm-multipath over two portals: a cable is pulled under load and put in, then the other portal goes and comes back."""
-# lab: subset yes
 # lab: seconds 120
 # lab: modules iscsi_tcp sd_mod veth dm_multipath dm_round_robin dm_service_time
 # lab: needs iscsid fio multipath multipathd ip

@@ -17,7 +17,7 @@ def done():
 
 
 log = kernel_log()
-fio = spawn("fio", "--name=load", "--filename=" + disk, "--rw=randwrite", "--bs=4k", "--size=48M", "--direct=1",
+fio = spawn("fio", "--name=load", "--filename=" + disk, "--rw=randwrite", "--bs=4k", "--size=32M", "--direct=1",
             "--ioengine=libaio", "--iodepth=8", "--verify=crc32c", "--do_verify=1", "--verify_fatal=1", "--randseed=3",
             "--rate_iops=1500", "--time_based=0")
 with point("fio is writing"):

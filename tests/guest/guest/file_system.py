@@ -1,9 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""ext4 and xfs live on a LUN: made, mounted, written under fio's verification, trimmed, checked."""
-# lab: subset yes
-# lab: seconds 120
-# lab: modules iscsi_tcp sd_mod ext4 xfs
-# lab: needs iscsid fio mkfs.ext4 mkfs.xfs e2fsck xfs_repair fstrim
+"""A file system's life on a LUN: made, mounted, written under fio's verification, trimmed, checked."""
 
 from scenario import *
 
@@ -11,15 +7,12 @@ MADE = {"ext4": ["mkfs.ext4", "-q", "-F"], "xfs": ["mkfs.xfs", "-q", "-f"]}
 CHECKED = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n"]}
 ROOM = {"ext4": "128M", "xfs": "304M"}  # xfs is not made smaller
 
-d = Tgtd().target()
-backing = {}
-for lun, kind in enumerate(MADE, 1):
-    backing[kind] = image(ROOM[kind], kind + ".img")
-    d.tgtctl("lun", "create", 1, backing[kind], "--lun", lun, "--thin")
-session = login(d)
 
-for lun, kind in enumerate(MADE, 1):
-    disk = session.disk(lun)
+def live(kind):
+    backing = image(ROOM[kind])
+    d = Tgtd().export(backing, "disk", 1, "--thin")
+    session = login(d)
+    disk = session.disk()
     with point("%s is made and mounted" % kind):
         run(*MADE[kind], disk)
         run("mount", disk, "/mnt")
@@ -34,17 +27,16 @@ for lun, kind in enumerate(MADE, 1):
                 f.write(pattern(1 << 20) * 24)
                 f.flush()
                 os.fsync(f.fileno())
-            full = allocated(backing[kind])
+            full = allocated(backing)
             os.unlink(folder + "/large")
             run("sync", "-f", folder)
             run("fstrim", folder)
-            freed = full - allocated(backing[kind])
+            freed = full - allocated(backing)
             assert freed >= 20 << 20, "%d bytes were freed of %d" % (freed, full)
     with point("%s is clean" % kind):
         run(*CHECKED[kind], disk)
         drop_caches()
         run(*CHECKED[kind], disk)
-
-with point("the daemon ends with nothing to complain about"):
-    session.logout()
-    d.stop()
+    with point("the daemon ends with nothing to complain about"):
+        session.logout()
+        d.stop()
