@@ -20,12 +20,14 @@
 
 struct tcmu_server;
 struct tcmu_device;
+struct tcmu_sys;
 
 /* Where the kernel's files are; NULL: the usual places. */
 struct tcmu_opts {
 	const char *sysfs; /* "/sys" */
 	const char *dev; /* "/dev" */
 	const char *configfs; /* "/sys/kernel/config" */
+	const struct tcmu_sys *sys; /* tests alone: who is asked in place of the kernel */
 };
 
 /*
@@ -94,6 +96,9 @@ struct tcmu_attach {
 	struct err err;
 	struct timer timer;
 	uint64_t give_up; /* reactor_now() scale */
+	void (*next)(struct tcmu_attach *a);
+	char core[128]; /* "user_3260/stgt.1.1" */
+	bool made_core, made_fabric;
 };
 /* -EEXIST, -EINVAL and @e: done is not called. */
 int tcmu_attach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e);
