@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -146,6 +147,39 @@ static void wrong_options_are_named_and_change_nothing(void **state)
 	rig_down(rig_up());
 }
 
+static void a_start_that_fails_leaves_nothing_behind(void **state)
+{
+	struct rlimit was, few;
+	unsigned files, failed = 0;
+	struct stgt *s = NULL;
+
+	no_thread_is_left();
+	files = count_in("/proc/self/fd", NULL);
+	getrlimit(RLIMIT_NOFILE, &was);
+	/* one file more each time: the start comes further, until it succeeds */
+	for (unsigned n = files; !s && n < files + 100; n++) {
+		struct stgt_options o = STGT_OPTIONS_INIT;
+		struct stgt_error e = { 0 };
+
+		few = (struct rlimit){ n, was.rlim_max };
+		setrlimit(RLIMIT_NOFILE, &few);
+		o.threads = 2;
+		s = stgt_create(&o, &e);
+		setrlimit(RLIMIT_NOFILE, &was);
+		if (s)
+			break;
+		failed++;
+		assert_int_not_equal(e.code, 0);
+		assert_true(strlen(e.text) > 10);
+		assert_int_equal(count_in("/proc/self/fd", NULL), files);
+	}
+	assert_non_null(s);
+	assert_in_range(failed, 2, 99);
+	rig_down(s);
+	no_thread_is_left();
+	assert_int_equal(count_in("/proc/self/fd", NULL), files);
+}
+
 static void options_of_a_newer_program_are_taken_if_they_ask_for_nothing(void **state)
 {
 	struct {
@@ -204,6 +238,31 @@ static void an_instance_ends_with_sessions_and_commands_left(void **state)
 		stgt_command_free(c[i]);
 	}
 	rig_down(rig_up());
+}
+
+static struct stgt_session *endless;
+
+static void again_until_refused(struct stgt_command *c)
+{
+	if (stgt_submit(endless, c))
+		rig_done(c);
+}
+
+static void an_instance_ends_although_callbacks_submit(void **state)
+{
+	struct stgt *s = rig_up();
+	struct stgt_command *c[8];
+
+	endless = rig_login(s, INITIATOR);
+	for (int i = 0; i < 8; i++) {
+		c[i] = rig_command(1, DISK, TEST_UNIT_READY);
+		c[i]->done = again_until_refused;
+		assert_int_equal(stgt_submit(endless, c[i]), 0);
+	}
+	rig_down(s);
+	assert_int_equal(rig_ended(), 8);
+	for (int i = 0; i < 8; i++)
+		stgt_command_free(c[i]);
 }
 
 static void the_end_can_be_waited_for_in_parts(void **state)
@@ -463,16 +522,33 @@ static void what_is_submitted_after_the_logout_does_not_arrive(void **state)
 	rig_down(s);
 }
 
-static void the_administrator_can_end_a_session(void **state)
+static void submits_nothing(struct stgt_session *session)
 {
-	struct stgt *s = rig_up();
-	struct stgt_session *session = rig_login(s, INITIATOR);
 	struct stgt_command *c = rig_command(1, DISK, TEST_UNIT_READY);
 
-	stgt_free(rig_call(s, "target.delete", "{\"tid\":1,\"force\":true}"));
 	assert_int_equal(stgt_execute(session, c), -ENOTCONN);
 	stgt_command_free(c);
 	assert_int_equal(stgt_session_free(session), 0);
+}
+
+static void the_administrator_sees_a_session_and_can_end_it(void **state)
+{
+	struct stgt *s = rig_up();
+	struct stgt_session *session = rig_login(s, INITIATOR), *other;
+	char *text = rig_call(s, "session.list", "{\"tid\":1}"), params[64];
+	const char *sid = strstr(text, "\"sid\":");
+
+	assert_non_null(strstr(text, INITIATOR));
+	assert_non_null(sid);
+	snprintf(params, sizeof(params), "{\"tid\":1,\"sid\":%lu}", strtoul(sid + 6, NULL, 10));
+	stgt_free(text);
+	stgt_free(rig_call(s, "session.close", params));
+	/* it has ended when another may have the name */
+	while (stgt_login(s, TARGET, INITIATOR, &other, NULL))
+		;
+	submits_nothing(session);
+	stgt_free(rig_call(s, "target.delete", "{\"tid\":1,\"force\":true}"));
+	submits_nothing(other);
 	rig_down(s);
 }
 
@@ -509,10 +585,12 @@ int main(void)
 		cmocka_unit_test(an_instance_without_options_has_the_defaults),
 		cmocka_unit_test(a_second_instance_is_refused_until_the_first_has_ended),
 		cmocka_unit_test(wrong_options_are_named_and_change_nothing),
+		cmocka_unit_test(a_start_that_fails_leaves_nothing_behind),
 		cmocka_unit_test(options_of_a_newer_program_are_taken_if_they_ask_for_nothing),
 		cmocka_unit_test(options_of_an_older_program_end_earlier),
 		cmocka_unit_test(nothing_destroyed_is_fine),
 		cmocka_unit_test(an_instance_ends_with_sessions_and_commands_left),
+		cmocka_unit_test(an_instance_ends_although_callbacks_submit),
 		cmocka_unit_test(the_end_can_be_waited_for_in_parts),
 		cmocka_unit_test(nothing_is_printed),
 		cmocka_unit_test(the_program_gets_the_log),
@@ -524,7 +602,7 @@ int main(void)
 		cmocka_unit_test(logins_that_cannot_be_say_why),
 		cmocka_unit_test(an_initiator_comes_back_by_the_same_name),
 		cmocka_unit_test(what_is_submitted_after_the_logout_does_not_arrive),
-		cmocka_unit_test(the_administrator_can_end_a_session),
+		cmocka_unit_test(the_administrator_sees_a_session_and_can_end_it),
 		cmocka_unit_test(a_logout_waits_for_the_commands_under_way),
 	};
 
