@@ -11,8 +11,9 @@
  * Threads. An instance has threads of its own: one for administration, and data threads over which sessions are spread.
  *  - "Any thread": every thread of the program, callbacks of this library too.
  *  - "May wait": any thread but those of the library: called from a callback it returns -EDEADLK and does nothing.
- *  - Callbacks (stgt_command.done) run on a data thread. They must not block: every other session of that thread waits.
- *    They may submit (the command that has just ended, too) and free commands.
+ *  - Callbacks (a command's done, and that of stgt_manage_start) run on a data thread. They must not block: every
+ *    other session of that thread waits. They may submit (the command that has just ended, too), free commands, and
+ *    start task management.
  *  - An instance must outlive all calls that name it or its sessions, but for those that callbacks make.
  * One instance at a time: a process has one or none (stgt_create says -EBUSY), one after the other as often as it
  * likes. fork() without exec() does not take an instance along.
@@ -228,9 +229,15 @@ enum stgt_response {
 };
 
 /*
- * Run @function for @lun and, where it is about one task, @tag. It answers when what it aborts has left the
- * stores. Returns an enum stgt_response; -EINVAL: no such function or LUN; -ENOTCONN. May wait.
+ * Run @function for @lun and, where it is about one task, @tag; then @done(@arg, response) is called once, on the
+ * session's data thread: an enum stgt_response, or -ENOTCONN. It comes when what the function aborts has left the
+ * stores. Commands that the same thread submitted before are there already. Else done is not called: -EINVAL: no
+ * such function or LUN; -ENOTCONN; -ENOMEM. Any thread.
  */
+int stgt_manage_start(struct stgt_session *session, enum stgt_function function, uint64_t lun,
+		      uint64_t tag, void (*done)(void *arg, int response), void *arg);
+
+/* The same, and wait: returns the response, or an error as above. May wait. */
 int stgt_manage(struct stgt_session *session, enum stgt_function function, uint64_t lun,
 		uint64_t tag);
 

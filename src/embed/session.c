@@ -227,16 +227,16 @@ struct managing {
 	struct tmf tmf;
 	struct msg msg;
 	struct stgt_session *session;
-	int result;
-	struct waiting answered;
+	void (*done)(void *arg, int response);
+	void *arg;
 };
 
 static void managed(struct tmf *t)
 {
 	struct managing *m = container_of(t, struct managing, tmf);
 
-	m->result = (int)t->response;
-	waiting_end(&m->answered);
+	m->done(m->arg, (int)t->response);
+	free(m);
 }
 
 static void manage(struct msg *msg)
@@ -248,26 +248,60 @@ static void manage(struct msg *msg)
 		tmf_submit(&m->tmf);
 		return;
 	}
-	m->result = -ENOTCONN;
-	waiting_end(&m->answered);
+	m->done(m->arg, -ENOTCONN);
+	free(m);
+}
+
+int stgt_manage_start(struct stgt_session *s, enum stgt_function function, uint64_t lun,
+		      uint64_t tag, void (*done)(void *arg, int response), void *arg)
+{
+	static const uint8_t by_number[8];
+	struct managing *m;
+	uint8_t field[8];
+
+	if (!s || !done || function < STGT_ABORT_TASK || function > STGT_QUERY_ASYNC_EVENT ||
+	    lun_field(lun, by_number, field))
+		return -EINVAL;
+	if (atomic_load_explicit(&s->over, memory_order_acquire))
+		return -ENOTCONN;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->tmf.function = (enum tmf_function)function;
+	memcpy(m->tmf.lun, field, sizeof(field));
+	m->tmf.ref_tag = tag;
+	m->tmf.done = managed;
+	m->session = s;
+	m->done = done;
+	m->arg = arg;
+	reactor_post(s->reactor, &m->msg, manage);
+	return 0;
+}
+
+struct response {
+	int response;
+	struct waiting came;
+};
+
+static void response_came(void *arg, int response)
+{
+	struct response *r = arg;
+
+	r->response = response;
+	waiting_end(&r->came);
 }
 
 int stgt_manage(struct stgt_session *s, enum stgt_function function, uint64_t lun, uint64_t tag)
 {
-	static const uint8_t by_number[8];
-	struct managing m = { .session = s, .result = -EINVAL };
+	struct response r;
+	int err = may_wait("stgt_manage()", NULL);
 
-	if (may_wait("stgt_manage()", NULL))
-		return -EDEADLK;
-	if (!s || function < STGT_ABORT_TASK || function > STGT_QUERY_ASYNC_EVENT ||
-	    lun_field(lun, by_number, m.tmf.lun))
-		return -EINVAL;
-	m.tmf.function = (enum tmf_function)function;
-	m.tmf.ref_tag = tag;
-	m.tmf.done = managed;
-	waiting_init(&m.answered);
-	reactor_post(s->reactor, &m.msg, manage);
-	waiting_for(&m.answered, -1);
-	waiting_fini(&m.answered);
-	return m.result;
+	if (err)
+		return err;
+	waiting_init(&r.came);
+	err = stgt_manage_start(s, function, lun, tag, response_came, &r);
+	if (!err)
+		waiting_for(&r.came, -1);
+	waiting_fini(&r.came);
+	return err ? err : r.response;
 }

@@ -399,6 +399,38 @@ static void a_callback_submits_again_and_the_stack_does_not_grow(void **state)
 	stgt_command_free(c);
 }
 
+static int answered;
+
+static void aborted(void *arg, int response)
+{
+	answered = response;
+	rig_done(NULL);
+}
+
+/* On the data thread: the task set is aborted from there. */
+static void abort_the_rest(struct stgt_command *c)
+{
+	assert_int_equal(stgt_manage_start(session, STGT_ABORT_TASK_SET, SLOW, 0, aborted, NULL), 0);
+	rig_done(c);
+}
+
+static void a_callback_can_start_task_management(void **state)
+{
+	struct stgt_command *c = rig_command(1, DISK, TEST_UNIT_READY), *slow;
+	uint8_t data[BLOCK];
+
+	answered = -1;
+	start_slow(&slow, 0, data);
+	c->done = abort_the_rest;
+	submits(c, 0);
+	rig_wait(3);
+	assert_int_equal(answered, STGT_FUNCTION_COMPLETE);
+	assert_true(slow->result == -ECANCELED || slow->status == STGT_GOOD);
+	assert_int_equal(stgt_manage_start(session, STGT_LU_RESET, DISK, 0, NULL, NULL), -EINVAL);
+	stgt_command_free(c);
+	stgt_command_free(slow);
+}
+
 static int said[8];
 
 static void try_to_wait(struct stgt_command *c)
@@ -453,6 +485,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(functions_that_cannot_be_say_so, up, down),
 		cmocka_unit_test_setup_teardown(a_callback_submits_again_and_the_stack_does_not_grow,
 						up, down),
+		cmocka_unit_test_setup_teardown(a_callback_can_start_task_management, up, down),
 		cmocka_unit_test_setup_teardown(a_callback_is_not_let_wait_for_itself, up, down),
 	};
 
