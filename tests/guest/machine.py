@@ -223,6 +223,8 @@ def initramfs(version, folder):
 
 def listen(path):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    if os.path.exists(path):
+        os.unlink(path)
     s.bind(path)
     s.listen(1)
     return s

@@ -103,6 +103,18 @@ def stuck(leader):
             continue
 
 
+def explain(job, log):
+    """For who reads a failure: the ends of the daemons' logs and of the kernel's."""
+    folder = "/img/" + job["name"]
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".log"):
+            with open(os.path.join(folder, name), errors="replace") as f:
+                for line in f.read().splitlines()[-30:]:
+                    print("# %s: %s" % (name, line))
+    for line in log().splitlines()[-30:]:
+        print("# kernel: " + line)
+
+
 def run(job):
     say("begin", job["name"])
     start = time.monotonic()
@@ -111,11 +123,14 @@ def run(job):
         print("ok - %s # SKIP %s" % (job["name"], reason))
         say("end", job["name"], 0, "0")
         return 0
+    log = scenario.kernel_log()
     pid = os.fork()
     if not pid:
         become(job)
     status = wait(pid, job["seconds"])
     ran = time.monotonic() - start
+    if status and job["kind"] == "scenario":
+        explain(job, log)
     try:
         scenario.put_away(job["name"])
     except Exception:
