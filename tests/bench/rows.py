@@ -54,9 +54,9 @@ def all_rows():
     return rows
 
 
-# Rows that are not a peer's: what a thousand idle sessions cost, what many large writes take of memory, and what is
-# left of the rate of another server by way of us.
-SPECIAL = ("idle", "memory", "nbd", "rbd")
+# Rows that are not a peer's: what a thousand idle sessions cost, what many large writes take of memory, what a ring
+# costs against its own floor, and what is left of the rate of another server by way of us.
+SPECIAL = ("idle", "memory", "vhost", "nbd", "rbd")
 
 QUICK_ROWS = ("null/read-4k-qd1", "null/read-4k-qd32", "null/read-4k-qd32+digests", "null/read-4k-qd32x4",
               "file/read-4k-qd32", "file/write-4k-qd32", "file/read-256k", "file/write-256k")
@@ -77,6 +77,8 @@ NBD = {
     "256 KiB copy out": ("--rw", "read", "--bs", "256K", "--seq"),
 }
 RBD = {"4 KiB read": "read", "4 KiB write": "write"}
+# What the special row vhost does: arguments of bench-vhost-load.
+RINGS = {"split ring": (), "packed ring": ("--packed",)}
 
 
 def _gate(name, rows, measure, gate, goal, peer="stgt", against="floor", better="low", unit="x", but=()):
@@ -114,6 +116,8 @@ GATES = (
     _gate("256 x QD128 x 1 MiB writes: memory, cap 256 MiB", ("memory",), "resident_mib", 320, 288, unit="MiB"),
     _gate("256 x QD128 x 1 MiB writes: commands failed", ("memory",), "failed", 0, 0, unit=""),
     _gate("256 x QD128 x 1 MiB writes: sessions lost", ("memory",), "lost", 0, 0, unit=""),
+    *(_gate("vhost, null, 4 KiB read QD32, %s: CPU against the ring's floor" % what, ("vhost",), "ratio " + what, 1.5,
+            1.2) for what in RINGS),
     *(_gate("nbd, %s QD32: rate against the server's own" % what, ("nbd",), "ratio " + what, 0.6, None, better="high")
       for what in NBD),
     *(_gate("rbd, %s QD16: rate against rbd bench" % what, ("rbd",), "ratio " + what, 0.8, None, better="high")

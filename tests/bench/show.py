@@ -134,6 +134,16 @@ def rate_lines(name, s):
             name, what, thousands(s["own " + what]), thousands(s["ours " + what]), s["ratio " + what])
 
 
+def ring_lines(s):
+    for what in (key[len("ratio "):] for key in s if key.startswith("ratio ")):
+        yield ("vhost: %s: %.3f us of CPU per I/O (%s IOPS), the floor %.3f us (%s IOPS): %.2f; %.3f interrupts per I/O, "
+               "the floor %.3f" % (what, s["cpu " + what], thousands(s["iops " + what]), s["floor cpu " + what],
+                                   thousands(s["floor iops " + what]), s["ratio " + what], s["calls per io " + what],
+                                   s["floor calls per io " + what]))
+    if s["dirty"]:
+        yield "vhost: %d of the runs that count were disturbed" % s["dirty"]
+
+
 def idle_lines(s):
     yield ("idle: %d sessions alive, %.2f wake-ups per second of a reactor, %.2f of the control thread, %.2f%% of a "
            "CPU, %.0f MiB resident" % (s["sessions"], s["wakeups"], s["control_wakeups"], s["cpu_pct"],
@@ -154,5 +164,7 @@ def special_lines(special):
             yield from idle_lines(s)
         elif name == "memory":
             yield from memory_lines(s)
+        elif name == "vhost":
+            yield from ring_lines(s)
         else:
             yield from rate_lines(name, s)

@@ -6,6 +6,7 @@ import threading
 
 import peers
 import remote
+import ring
 
 
 class Idle(peers.Stgt):
@@ -83,4 +84,4 @@ def memory(bench, say):
             "busy": statuses["busy"], "mb_per_s": result["mb_per_s"]}
 
 
-ROWS = {"idle": idle, "memory": memory, "nbd": remote.nbd, "rbd": remote.rbd}
+ROWS = {"idle": idle, "memory": memory, "vhost": ring.vhost, "nbd": remote.nbd, "rbd": remote.rbd}

@@ -22,6 +22,7 @@ import docs  # noqa: E402
 import measure  # noqa: E402
 import peers  # noqa: E402
 import remote  # noqa: E402
+import ring  # noqa: E402
 import rows  # noqa: E402
 import show  # noqa: E402
 import stats  # noqa: E402
@@ -30,6 +31,8 @@ LOAD = os.path.join(BUILD, "tests", "bench", "bench-load")
 FLOOR = os.path.join(BUILD, "tests", "bench", "bench-floor")
 KEEP = os.path.join(BUILD, "tests", "bench", "bench-keep")
 NBD = os.path.join(BUILD, "tests", "bench", "bench-nbd")
+RING_LOAD = os.path.join(BUILD, "tests", "bench", "bench-vhost-load")
+RING_FLOOR = os.path.join(BUILD, "tests", "bench", "bench-vhost-floor")
 RUN = os.path.join(BENCH, "run")
 
 
@@ -195,6 +198,21 @@ def rates_of_two_have_gates_and_lines(lab):
     assert len(verdicts) == len(rows.NBD) and {v.verdict for v in verdicts} == {"fail"}, verdicts
     lines = list(show.special_lines({"nbd": found}))
     assert lines[0] == "nbd: 4 KiB read: 200k/s of its own, 100k/s through tgtd: 0.50", lines
+
+
+@test
+def rings_have_gates_and_lines(lab):
+    def run(cpu):
+        return {"target_cpu_us": cpu, "iops": 200000.0, "calls_per_io": 0.1, "kicks_per_io": 0.1}
+    found = {"dirty": 1}
+    for what in rows.RINGS:  # the machine is half as fast in the last round
+        found.update(ring.figures(what, [(run(0.8), run(0.5)), (run(0.8), run(0.5)), (run(1.6), run(1.0))]))
+    assert all(found["ratio " + what] == 1.6 and found["floor cpu " + what] == 0.5 for what in rows.RINGS), found
+    verdicts = [v for v in stats.judge_all(rows.GATES, {}, {"vhost": found})]
+    assert len(verdicts) == len(rows.RINGS) and {v.verdict for v in verdicts} == {"fail"}, verdicts
+    lines = list(show.special_lines({"vhost": found}))
+    assert lines[0].startswith("vhost: split ring: 0.800 us of CPU per I/O (200k IOPS), the floor 0.500 us"), lines
+    assert lines[-1] == "vhost: 1 of the runs that count were disturbed", lines
 
 
 @test
@@ -400,6 +418,27 @@ def the_nbd_client_says_who_is_not_there(lab):
     done = subprocess.run([nbd_client(), lab.path("none.sock")], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, timeout=60)
     assert done.returncode == 1 and not done.stdout and "No such file" in done.stderr, done
+
+
+@cases(("split",), ("packed", "--packed"), ("packed, no table", "--packed", "--no-indirect"))
+def the_ring_s_floor_answers_its_load(lab, *args):
+    floor = lab.helper(subprocess.Popen([RING_FLOOR, lab.path("ring.sock")], stdout=subprocess.PIPE, text=True))
+    assert floor.stdout.readline() == "ready %s\n" % lab.path("ring.sock")
+    done = subprocess.run([RING_LOAD, lab.path("ring.sock"), "--pid", str(floor.pid), "--warmup", "0", *args],
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, timeout=60)
+    run = json.loads(done.stdout)
+    assert run["done"] and run["target_cpu_us"] > 0 and run["kicks_per_io"] < 1 and run["calls_per_io"] < 1, run
+
+
+@cases(("no socket", [], "the path of a socket"), ("too deep a queue", ["/a", "--qd", "65"], "--qd 65"),
+       ("a size in words", ["/a", "--bs", "big"], "--bs big"))
+def the_ring_s_load_refuses(lab, args, text):
+    refused([RING_LOAD, *args], text)
+
+
+@cases(("no socket", [], "the path of a socket"), ("a store", ["/a", "--store", "tape"], "--store tape"))
+def the_ring_s_floor_refuses(lab, args, text):
+    refused([RING_FLOOR, *args], text)
 
 
 @test
