@@ -166,8 +166,8 @@ static int configure(struct tcmu_attach *a, const char *core)
 	if (res)
 		return res;
 	/*
-	 * No time-out in the kernel: it would forget commands that still run, and what is sent again could be overtaken by the
-	 * first try. Initiators have time-outs, and abort.
+	 * No time-out in the kernel: it would forget commands that still run, and what is sent again could be
+	 * overtaken by the first try. Initiators have time-outs, and abort.
 	 */
 	put(a, core, "attrib/cmd_time_out", "0");
 	put(a, core, "attrib/tmr_notification", "1"); /* Linux 5.10 */
@@ -417,7 +417,7 @@ int tcmu_attach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e)
 	return 0;
 }
 
-/* ---- detach --------------------------------------------------------------------------------------------------------- */
+/* ---- detach ------------------------------------------------------------------------ */
 
 /* A disk that is mounted, or in use otherwise, cannot be opened exclusively. */
 static bool in_use(struct tcmu_attach *a)

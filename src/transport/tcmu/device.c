@@ -189,7 +189,8 @@ static void was_reset(struct tmf *t)
 
 /*
  * The kernel has aborted commands, and answers its initiator when they have come back: so they are
- * hastened, and completed when their store lets go. After a reset of the LU or more, the LU is reset, too; what comes after
+ * hastened, and completed when their store lets go. After a reset of the LU or more, the LU is reset, too; what comes
+ * after
  * it in the ring waits for that.
  */
 static void manage(struct tcmu_side *s, struct ring_entry *e)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The life of a device on control: it waits for its LUN, reserves it, is opened on an offload thread, claims its nexus,
- * serves, and waits again, until the kernel takes it away. Nothing is taken from its ring before the claim has succeeded.
+ * serves, and waits again, until the kernel takes it away. Nothing is taken from its ring before the claim has
+ * succeeded.
  *
  * Whoever changes configfs holds locks of it while the kernel waits for our reply: control never looks there, jobs do.
  */

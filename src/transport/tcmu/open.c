@@ -33,8 +33,8 @@ static int write_action(const struct tcmu_device *d, const char *name, const cha
 }
 
 /*
- * Have the kernel end what is in the ring, all in the same way: with BUSY, or if something must not be done twice with an
- * error. While it is blocked no command comes in.
+ * Have the kernel end what is in the ring, all in the same way: with BUSY, or if something must not be done twice
+ * with an error. While it is blocked no command comes in.
  */
 static int reset_ring(struct tcmu_device *d, bool once)
 {

@@ -66,8 +66,8 @@ struct ring_entry {
 };
 
 /*
- * @map, @size bytes, is a TCMU device's memory. The ring begins where cmd_tail is. 0; -EPROTO and *@why: it is of another
- * version, or its mailbox makes no sense.
+ * @map, @size bytes, is a TCMU device's memory. The ring begins where cmd_tail is. 0; -EPROTO and *@why: it is of
+ * another version, or its mailbox makes no sense.
  */
 int ring_open(struct ring *r, void *map, size_t size, const char **why);
 
@@ -103,8 +103,8 @@ void ring_complete(struct ring *r, struct ring_slot *s, const struct ring_answer
 bool ring_take_news(struct ring *r);
 
 /*
- * After ring_open(): the commands that were taken by somebody who is gone. @answer fills in what each ends with; @once is
- * what it was taken with. Those that were not taken are left for ring_peek(). Returns how many there were, -EUCLEAN:
+ * After ring_open(): the commands that were taken by somebody who is gone. @answer fills in what each ends with;
+ * @once is what it was taken with. Those that were not taken are left for ring_peek(). Returns how many there were, -EUCLEAN:
  * the entries do not say which (whoever had them died between two words); then nothing has been touched,
  * *@once says whether there is any with it, and the kernel has to reset the ring.
  */

@@ -242,8 +242,8 @@ void tcmu_event(void *arg, const struct tcmu_event *ev)
 }
 
 /*
- * The kernel's family is there. What it asked a daemon that is gone will never be answered: it is told to give up, which
- * fails that `enable`.
+ * The kernel's family is there. What it asked a daemon that is gone will never be answered: it is told to give up,
+ * which fails that `enable`.
  */
 static void netlink_ready(void *arg)
 {

@@ -71,8 +71,8 @@ enum tcmu_fabric {
 };
 
 /*
- * Make the configfs objects of a device for a LUN, which is there, and wait for it to serve; or remove them. Owned by the
- * caller until done.
+ * Make the configfs objects of a device for a LUN, which is there, and wait for it to serve; or remove them. Owned
+ * by the caller until done.
  */
 struct tcmu_attach {
 	/* in */
