@@ -215,8 +215,6 @@ enum stgt_function {
 	STGT_TARGET_COLD_RESET = 7, /* ends every other session of the target, too */
 	STGT_QUERY_TASK = 9,
 	STGT_QUERY_TASK_SET = 10,
-	STGT_I_T_NEXUS_RESET = 11,
-	STGT_QUERY_ASYNC_EVENT = 12,
 };
 
 enum stgt_response {

@@ -259,7 +259,7 @@ int stgt_manage_start(struct stgt_session *s, enum stgt_function function, uint6
 	struct managing *m;
 	uint8_t field[8];
 
-	if (!s || !done || function < STGT_ABORT_TASK || function > STGT_QUERY_ASYNC_EVENT ||
+	if (!s || !done || function < STGT_ABORT_TASK || function > STGT_QUERY_TASK_SET ||
 	    lun_field(lun, by_number, field))
 		return -EINVAL;
 	if (atomic_load_explicit(&s->over, memory_order_acquire))

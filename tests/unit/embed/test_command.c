@@ -354,6 +354,22 @@ static void a_reset_is_told_to_the_others(void **state)
 	stgt_session_free(other);
 }
 
+static void a_cold_reset_ends_the_other_sessions(void **state)
+{
+	struct stgt_session *other = rig_login(s, INITIATOR "2");
+	struct stgt_command *c = rig_command(1, DISK, TEST_UNIT_READY);
+
+	assert_int_equal(stgt_manage(session, STGT_TARGET_WARM_RESET, 0, 0), STGT_FUNCTION_COMPLETE);
+	rig_sense(rig_in(other, SLOW, TEST_UNIT_READY, NULL, 0), 0x6, 0x29, 0x03);
+	assert_int_equal(stgt_manage(session, STGT_TARGET_COLD_RESET, 0, 0), STGT_FUNCTION_COMPLETE);
+	/* it is asked to end, and ends with its commands */
+	while (!stgt_execute(other, c) && !c->result)
+		;
+	assert_int_equal(stgt_session_free(other), 0);
+	stgt_command_free(c);
+	rig_sense(rig_in(session, DISK, TEST_UNIT_READY, NULL, 0), 0x6, 0x29, 0x03);
+}
+
 static void functions_that_cannot_be_say_so(void **state)
 {
 	assert_int_equal(stgt_manage(session, STGT_LU_RESET, 77, 0), STGT_NO_SUCH_LUN);
@@ -482,6 +498,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(tags_are_given_to_those_without, up, down),
 		cmocka_unit_test_setup_teardown(a_task_is_found_and_aborted_by_its_tag, up, down),
 		cmocka_unit_test_setup_teardown(a_reset_is_told_to_the_others, up, down),
+		cmocka_unit_test_setup_teardown(a_cold_reset_ends_the_other_sessions, up, down),
 		cmocka_unit_test_setup_teardown(functions_that_cannot_be_say_so, up, down),
 		cmocka_unit_test_setup_teardown(a_callback_submits_again_and_the_stack_does_not_grow,
 						up, down),
