@@ -21,8 +21,9 @@
 #define VHOST_QUEUES_MAX 64 /* request queues of a port */
 #define VHOST_QUEUES_DEFAULT 16
 
-struct vhost_server;
+struct vhost_part;
 struct vhost_port;
+struct vhost_server;
 
 struct vhost_port_opts {
 	const char *path; /* of the socket */
@@ -78,6 +79,7 @@ struct vhost_session_info {
 	uint64_t kicks, calls; /* eventfd reads and writes so far */
 	/* private */
 	struct reactor *control;
+	struct vhost_part *part;
 	struct msg msg;
 };
 void vhost_session_info(struct vhost_server *s, struct it_nexus *n, struct vhost_session_info *i);

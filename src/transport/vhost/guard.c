@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * SIGBUS in memory that is shared with a front end. The handler knows what is guarded from a table that it
+ * reads without locks; a fault elsewhere gets what it would have got without us.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+
+#include "transport/vhost/memory.h"
+
+#define GUARDS 4096
+
+static struct {
+	_Atomic uintptr_t start; /* 0: free. Written last when taken, first when given back */
+	_Atomic size_t len;
+	atomic_bool *_Atomic broken;
+} guards[GUARDS];
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* who writes the table; innermost */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static struct sigaction before;
+
+static bool meet(uintptr_t at)
+{
+	for (unsigned i = 0; i < GUARDS; i++) {
+		uintptr_t start = atomic_load(&guards[i].start);
+		size_t len = atomic_load(&guards[i].len);
+		atomic_bool *broken = atomic_load(&guards[i].broken);
+
+		if (!start || at < start || at - start >= len ||
+		    atomic_load(&guards[i].start) != start)
+			continue;
+		/* all of it: huge pages cannot be replaced by small ones one by one */
+		if (mmap((void *)start, len, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
+			 0) == MAP_FAILED)
+			return false;
+		atomic_store(broken, true);
+		return true;
+	}
+	return false;
+}
+
+static void on_sigbus(int sig, siginfo_t *info, void *context)
+{
+	int saved = errno;
+
+	/* Ours: the instruction is tried again, and finds zeroes. Else what was there before: it faults again. */
+	if (info->si_code <= 0 || !meet((uintptr_t)info->si_addr)) {
+		sigaction(SIGBUS, &before, NULL);
+		if (info->si_code <= 0)
+			(void)raise(SIGBUS);
+	}
+	errno = saved;
+	(void)sig;
+	(void)context;
+}
+
+static void install(void)
+{
+	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+
+	sigemptyset(&sa.sa_mask);
+	sigaction(SIGBUS, &sa, &before);
+}
+
+void guard_thread(void)
+{
+	sigset_t bus;
+
+	pthread_once(&once, install);
+	sigemptyset(&bus);
+	sigaddset(&bus, SIGBUS);
+	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
+}
+
+int guard_add(void *addr, size_t len, atomic_bool *broken)
+{
+	int found = -1;
+
+	pthread_once(&once, install);
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; i < GUARDS && found < 0; i++) {
+		if (atomic_load(&guards[i].start))
+			continue;
+		atomic_store(&guards[i].len, len);
+		atomic_store(&guards[i].broken, broken);
+		atomic_store(&guards[i].start, (uintptr_t)addr);
+		found = (int)i;
+	}
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
+void guard_remove(int handle)
+{
+	pthread_mutex_lock(&lock);
+	atomic_store(&guards[handle].start, 0);
+	pthread_mutex_unlock(&lock);
+}
