@@ -68,7 +68,23 @@ static bool reset_lu(struct tmf *t)
 	return true;
 }
 
-/* ---- RFC 7143 11.5.1: TARGET WARM and COLD RESET are a reset of every LU ---- */
+/*
+ * ---- RFC 7143 11.5.1: TARGET WARM and COLD RESET are a reset of every LU; I_T NEXUS RESET
+ * (SAM-6 7.6, 6.3.4) is the loss of this nexus for every LU: others notice nothing but the end of its reservations ----
+ */
+
+static bool nexus_loss_decide(struct lu_tx *tx)
+{
+	struct itl *itl = tx->itl;
+
+	if (tx->lu->spc2_holder == itl)
+		tx->lu->spc2_holder = NULL;
+	itl->home.prevent = false;
+	lu_abort(itl);
+	lu_tell(itl, UA_NEXUS_LOSS);
+	lu_reservations_changed(tx->lu);
+	return true;
+}
 
 /* Of one LU; or of one that the nexus is losing, whose tasks are aborted already. */
 struct reset {
@@ -153,6 +169,8 @@ static bool reset_target(struct tmf *t)
 	t->resets = resets;
 	t->left = 1;
 	end_leaving(t, resets + n->nluns);
+	itl_abort_all(&n->absent, V_ABORTED_SILENTLY);
+	itl_abort_all(&n->wlun, V_ABORTED_SILENTLY);
 	for (unsigned slot = 0; slot < array_size(n->lun_slots); slot++) {
 		for (struct hash_node *node = n->lun_slots[slot]; node; node = node->next) {
 			struct itl *itl = container_of(node, struct itl, by_lun);
@@ -160,7 +178,8 @@ static bool reset_target(struct tmf *t)
 
 			*r = (struct reset){ .tmf = t };
 			r->tx.itl = itl;
-			r->tx.decide = lu_reset_decide;
+			r->tx.decide = t->function == TMF_I_T_NEXUS_RESET ? nexus_loss_decide
+									  : lu_reset_decide;
 			r->tx.done = one_reset;
 			t->left++;
 			itl_abort_all(itl, V_ABORTED_SILENTLY);
@@ -195,6 +214,7 @@ static const struct {
 	[TMF_LU_RESET] = { reset_lu, true },
 	[TMF_TARGET_WARM_RESET] = { reset_target, false },
 	[TMF_TARGET_COLD_RESET] = { reset_target, false },
+	[TMF_I_T_NEXUS_RESET] = { reset_target, false },
 	[TMF_QUERY_TASK] = { query_task, true },
 	[TMF_QUERY_TASK_SET] = { query_task_set, true },
 };

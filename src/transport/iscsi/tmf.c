@@ -118,6 +118,9 @@ static bool settled_here(struct iscsi_conn *c, const struct pdu_tmf_request *h)
 	case TMF_TASK_REASSIGN: /* ErrorRecoveryLevel 0 */
 		respond(c, be32_get(h->itt), TMF_NO_REASSIGN);
 		return true;
+	case TMF_I_T_NEXUS_RESET: /* of RFC 7144, whose protocol level is not negotiated */
+		respond(c, be32_get(h->itt), TMF_NOT_SUPPORTED);
+		return true;
 	default:
 		return false;
 	}
