@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/bits.h"
 #include "reactor/sim_internal.h"
@@ -215,7 +216,9 @@ static void start(struct reactor *r, struct io_op *op)
 	op->state = IO_ENGINE;
 	op->link.next = &so->link; /* so that a cancel finds it */
 	io_count(r, op);
-	if (!(io_is_file(op) ? sim_file_start(so) : sim_sock_start(so)))
+	if (!(io_is_file(op)	    ? sim_file_start(so)
+	      : sim_is_real(op->fd) ? sim_real_start(so)
+				    : sim_sock_start(so)))
 		sim_op_end(so, -EBADF);
 }
 
@@ -235,6 +238,8 @@ static void engine_cancel(struct reactor *r, struct io_op *op)
 	(void)r;
 	if (io_is_file(op))
 		sim_file_cancel(so);
+	else if (sim_is_real(op->fd))
+		sim_real_cancel(so);
 	else
 		sim_sock_cancel(so);
 }
@@ -354,7 +359,10 @@ static uint64_t engine_now(struct reactor *r)
 static void engine_close(struct reactor *r, int fd)
 {
 	(void)r;
-	sim_sock_close(fd);
+	if (sim_is_real(fd))
+		close(fd);
+	else
+		sim_sock_close(fd);
 }
 
 const struct engine engine_sim = {

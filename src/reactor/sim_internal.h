@@ -49,6 +49,14 @@ bool sim_sock_start(struct sim_op *so);
 void sim_sock_cancel(struct sim_op *so);
 void sim_sock_close(int fd);
 
+/* The same for descriptors of the real host (sim_real.c). */
+bool sim_real_start(struct sim_op *so);
+void sim_real_cancel(struct sim_op *so);
+static inline bool sim_is_real(int fd)
+{
+	return fd >= 0 && fd < SIM_FD_BASE;
+}
+
 bool sim_file_start(struct sim_op *so);
 void sim_file_cancel(struct sim_op *so);
 int sim_file_now(struct io_op *op, bool nowait);
