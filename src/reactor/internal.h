@@ -4,6 +4,7 @@
 #define STGT_REACTOR_INTERNAL_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "reactor/bufpool.h"
@@ -56,6 +57,19 @@ struct reactor {
 	bool started;
 	pthread_t thread;
 };
+
+/*
+ * What our threads block: all, but for what the fault of a thread raises. Blocked it would end the process,
+ * whatever handler there is (memory that is shared with others can be cut off under us).
+ */
+static inline void signals_of_others(sigset_t *set)
+{
+	sigfillset(set);
+	sigdelset(set, SIGBUS);
+	sigdelset(set, SIGSEGV);
+	sigdelset(set, SIGFPE);
+	sigdelset(set, SIGILL);
+}
 
 /* Count, so that another thread may read it. */
 #define stat_add(r, field, n) \

@@ -10,7 +10,6 @@
  * Lock order: a class's lock, then nothing (posting takes no lock).
  */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <time.h>
 
@@ -203,7 +202,7 @@ static int start_thread(struct class *c, struct slot *s)
 	c->threads++;
 	pthread_attr_init(&detached);
 	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
-	sigfillset(&all);
+	signals_of_others(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&t, &detached, thread_main, s);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

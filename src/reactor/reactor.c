@@ -2,7 +2,6 @@
 #include "reactor/reactor.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,7 +384,7 @@ int reactor_start(struct reactor *r, struct err *e)
 	int rc;
 
 	/* Signals are the main thread's business. */
-	sigfillset(&all);
+	signals_of_others(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(&r->thread, NULL, thread_main, r);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -116,6 +117,24 @@ static void a_job_runs_elsewhere_and_is_done_here(void **state)
 	assert_int_equal(jobs[0].done, 1);
 	assert_false(pthread_equal(jobs[0].on, me));
 	assert_int_equal(stats_of(r).offloads, 1);
+}
+
+static sigset_t blocked_in_job;
+
+static void look_at_mask(struct offload *o)
+{
+	pthread_sigmask(SIG_SETMASK, NULL, &blocked_in_job);
+	run(o);
+}
+
+static void signals_are_not_a_jobs_but_its_faults_are(void **state)
+{
+	submit(0, look_at_mask, NULL);
+	turn_until(r, &all_done, 1);
+	assert_true(sigismember(&blocked_in_job, SIGTERM));
+	assert_true(sigismember(&blocked_in_job, SIGPIPE));
+	assert_false(sigismember(&blocked_in_job, SIGBUS));
+	assert_false(sigismember(&blocked_in_job, SIGSEGV));
 }
 
 static void many_jobs_are_each_done_once(void **state)
@@ -266,6 +285,7 @@ int main(int argc, char **argv)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
 		T(a_job_runs_elsewhere_and_is_done_here),
+		T(signals_are_not_a_jobs_but_its_faults_are),
 		T(many_jobs_are_each_done_once),
 		T(jobs_run_side_by_side),
 		T(one_owner_gets_half_of_the_threads),
