@@ -376,7 +376,7 @@ bool conn_pending(const struct vhost_dev *d)
 	return io_pending(&c->rx) || io_pending(&c->tx) || io_pending(&c->hup);
 }
 
-void conn_close(struct vhost_dev *d)
+void vhost_conn_close(struct vhost_dev *d)
 {
 	close_message_fds(&d->conn.msg);
 	io_close(d->reactor, d->conn.fd);

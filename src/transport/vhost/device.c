@@ -198,7 +198,7 @@ void dev_maybe_gone(struct vhost_dev *d)
 	if (d->state != DEV_CLOSING || d->nexus || d->kicks_pending || conn_pending(d))
 		return;
 	d->state = DEV_GONE;
-	conn_close(d);
+	vhost_conn_close(d);
 	vmem_put(d->mem);
 	d->mem = NULL;
 	vmapping_put(d->log);

@@ -269,7 +269,7 @@ void event_attention(struct itl *itl, uint32_t set);
 void conn_start(struct vhost_dev *d, int fd);
 void conn_cancel(struct vhost_dev *d);
 bool conn_pending(const struct vhost_dev *d);
-void conn_close(struct vhost_dev *d);
+void vhost_conn_close(struct vhost_dev *d);
 /* The message that waited is done. */
 void conn_answer_later(struct vhost_dev *d);
 
