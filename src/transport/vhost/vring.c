@@ -101,7 +101,7 @@ static int start_log(struct vring *r, void *region)
 		return -EINVAL;
 	}
 	if (!r->packed) {
-		r->avail = (uint16_t)(r->used + slots);
+		r->avail = r->avail_seen = (uint16_t)(r->used + slots);
 		return 0;
 	}
 	if (!slots && r->used == r->avail && r->used_wrap == r->avail_wrap)
