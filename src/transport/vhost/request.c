@@ -196,8 +196,13 @@ uint32_t request_data_room(struct scsi_cmd *cmd, uint32_t off, uint32_t len, con
 
 bool lun_of(const uint8_t virtio[8], uint8_t lun[8])
 {
-	static const uint8_t none[4];
+	static const uint8_t none[4], report_luns[8] = { 0xc1, 0x01 };
 
+	if (!memcmp(virtio, report_luns,
+		    sizeof(report_luns))) { /* the well known unit, at no target */
+		memcpy(lun, virtio, 8);
+		return true;
+	}
 	if (virtio[0] != 1 || virtio[1] != 0 || memcmp(virtio + 4, none, sizeof(none)))
 		return false;
 	memset(lun, 0, 8);
