@@ -17,6 +17,8 @@
 #include "control/socket.h"
 #include "reactor/bufpool.h"
 #include "transport/iscsi/iscsi.h"
+#include "transport/tcmu/tcmu.h"
+#include "transport/vhost/vhost.h"
 
 #define CONTROL_MEMORY SLAB_SIZE
 #define GRACE_NS (2 * NSEC_PER_SEC) /* for sessions to log out */
@@ -39,6 +41,7 @@ struct daemon {
 	struct timer deadline; /* of the end; before, for the next look at a portal */
 	uint64_t flush_end, portals_end;
 	unsigned portals_done;
+	unsigned transports; /* that have not ended */
 	bool stopping;
 	int status; /* to exit with */
 	struct err err; /* of start-up */
@@ -73,11 +76,26 @@ static void overdue(struct timer *t)
 	timer_arm(d->self, &d->deadline, LOOK_NS, overdue);
 }
 
-static void iscsi_stopped(void *arg)
+static void transport_stopped(void *arg)
 {
 	struct daemon *d = arg;
 
-	control_clear(&d->control, 0, all_cleared);
+	if (!--d->transports)
+		control_clear(&d->control, 0, all_cleared);
+}
+
+/* Ask every transport to end: transport_stopped() for each. */
+static void stop_transports(struct daemon *d, uint64_t grace_ns, void (*stopped)(void *arg))
+{
+	struct control *c = &d->control;
+
+	d->transports = !!c->iscsi + !!c->vhost + !!c->tcmu;
+	if (c->iscsi)
+		iscsi_server_stop(c->iscsi, grace_ns, stopped, d);
+	if (c->vhost)
+		vhost_server_stop(c->vhost, grace_ns, stopped, d);
+	if (c->tcmu)
+		tcmu_server_stop(c->tcmu, grace_ns, stopped, d);
 }
 
 static void begin_shutdown(struct control *c)
@@ -93,7 +111,7 @@ static void begin_shutdown(struct control *c)
 	c->ts.offline = true;
 	d->flush_end = reactor_now(d->self) + FLUSH_NS;
 	timer_arm(d->self, &d->deadline, DRAIN_NS, overdue);
-	iscsi_server_stop(c->iscsi, GRACE_NS, iscsi_stopped, d);
+	stop_transports(d, GRACE_NS, transport_stopped);
 }
 
 /* ---- signals ----------------------------------------------------------------------------- */
@@ -208,7 +226,11 @@ static int start_control(struct daemon *d, struct err *e)
 	if (!d->rpc)
 		return e->code;
 	d->control.iscsi = iscsi_server_create(&d->control.ts, &io, e);
-	return d->control.iscsi ? 0 : e->code;
+	if (d->control.iscsi)
+		d->control.vhost = vhost_server_create(&d->control.ts, e);
+	if (d->control.vhost)
+		d->control.tcmu = tcmu_server_create(&d->control.ts, &(struct tcmu_opts){ 0 }, e);
+	return d->control.tcmu ? 0 : e->code;
 }
 
 static void ready(struct daemon *d)
@@ -290,25 +312,33 @@ static void end_rpc(struct daemon *d)
 	rpc_free(d->rpc);
 }
 
-static void failed_iscsi_stopped(void *arg)
+static void failed_transport_stopped(void *arg)
 {
-	*(bool *)arg = true;
+	((struct daemon *)arg)->transports--;
 }
 
 /* A start that failed has portals at most, and nobody is logged in. */
-static void undo_iscsi(struct daemon *d)
+static void undo_transports(struct daemon *d)
 {
-	bool stopped = false;
-
-	iscsi_server_stop(d->control.iscsi, 0, failed_iscsi_stopped, &stopped);
-	while (!stopped)
+	stop_transports(d, 0, failed_transport_stopped);
+	while (d->transports)
 		reactor_turn(d->self, 10 * NSEC_PER_MSEC);
+}
+
+static void destroy_transports(struct control *c)
+{
+	if (c->tcmu)
+		tcmu_server_destroy(c->tcmu);
+	if (c->vhost)
+		vhost_server_destroy(c->vhost);
+	if (c->iscsi)
+		iscsi_server_destroy(c->iscsi);
 }
 
 static void down(struct daemon *d)
 {
-	if (d->self && d->status && d->control.iscsi)
-		undo_iscsi(d);
+	if (d->self && d->status)
+		undo_transports(d);
 	if (d->self)
 		end_rpc(d);
 	if (d->signal_fd >= 0) {
@@ -322,8 +352,7 @@ static void down(struct daemon *d)
 		reactor_join(d->reactors[i]);
 	for (unsigned i = 0; i < d->nreactors; i++)
 		reactor_destroy(d->reactors[i]);
-	if (d->control.iscsi)
-		iscsi_server_destroy(d->control.iscsi);
+	destroy_transports(&d->control);
 	if (d->control.ts.control)
 		control_fini(&d->control);
 	if (d->self)

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <grp.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -316,6 +318,26 @@ static int put_password(json_t *o)
 
 /* ---- options ---------------------------------------------------------------------------------- */
 
+/* The number of a user or group. */
+static int put_id(json_t *o, const struct ctl_option *opt, const char *text)
+{
+	const struct passwd *pw;
+	const struct group *gr;
+
+	if (is_number(text))
+		return put_number(o, opt->param, opt->name, text);
+	if (opt->type == 'u') {
+		pw = getpwnam(text);
+		if (pw)
+			json_object_set_new(o, opt->param, json_integer(pw->pw_uid));
+		return pw ? 0 : complain(STATUS_ERROR, "there is no user '%s' on this host", text);
+	}
+	gr = getgrnam(text);
+	if (gr)
+		json_object_set_new(o, opt->param, json_integer(gr->gr_gid));
+	return gr ? 0 : complain(STATUS_ERROR, "there is no group '%s' on this host", text);
+}
+
 static int put_option(json_t *o, const struct ctl_option *opt, const char *text)
 {
 	switch (opt->type) {
@@ -326,6 +348,9 @@ static int put_option(json_t *o, const struct ctl_option *opt, const char *text)
 		return put_number(o, opt->param, opt->name, text);
 	case 'f':
 		return put_password_file(o, text);
+	case 'u':
+	case 'g':
+		return put_id(o, opt, text);
 	default:
 		return put_text(o, opt->param, text);
 	}

@@ -13,7 +13,8 @@
 /* An option of a command: --name[=value] becomes the parameter. */
 struct ctl_option {
 	const char *name, *param;
-	char type; /* 's' string, 'i' whole number, 'b' true, 'n' true inverted to absent, 'p' password, 'f' its file */
+	char type; /* 's' string, 'i' whole number, 'b' true, 'n' true inverted to absent, 'p' password,
+		   'f' its file, 'u' user and 'g' group by name or number */
 	const char *value, *help; /* value: what it is called in help */
 };
 
@@ -73,6 +74,9 @@ void show_acl_list(const json_t *r);
 void show_account_list(const json_t *r);
 void show_session_list(const json_t *r);
 void show_portal_list(const json_t *r);
+void show_vhost_list(const json_t *r);
+void show_attached(const json_t *r);
+void show_attached_list(const json_t *r);
 void show_tree(const json_t *r);
 void show_stat(const json_t *r);
 void show_system_state(const json_t *r);

@@ -62,6 +62,21 @@ static const struct ctl_option account_bind_options[] = {
 	END,
 };
 
+static const struct ctl_option vhost_add_options[] = {
+	{ "queues", "queues", 'i', "N", "request queues that are offered (default 16)" },
+	{ "mode", "mode", 's', "OCTAL", "who may connect to the socket (default 0600)" },
+	{ "owner", "uid", 'u', "USER", "owner of the socket, a name or a number" },
+	{ "group", "gid", 'g', "GROUP", "group of the socket, a name or a number" },
+	END,
+};
+static const struct ctl_option attach_options[] = {
+	{ "fabric", "fabric", 's', "FABRIC",
+	  "loop: a disk of this host (default); vhost: vhost-scsi of the kernel; none: the TCMU device alone" },
+	{ "name", "name", 's', "NAME", "of the TCMU device (default: from target and LUN)" },
+	{ "shared", "shared", 's', "unsafe", "others may have the LUN, too: see tgtctl(8)" },
+	END,
+};
+
 static const struct ctl_option trace_start_options[] = {
 	{ "size", "size", 'i', "N", "records for each data reactor: 64 to 1048576 (default 16384)" },
 	{ "lun", "lun", 'i', "N", "only this logical unit number" },
@@ -159,6 +174,22 @@ const struct command commands[] = {
 	  "stop listening at an address; sessions stay", "tgtctl portal remove 127.0.0.1:3260" },
 	{ "portal list", "portal.list", { 0 }, { 0 }, NULL, false, show_portal_list, "list portals",
 	  "tgtctl portal list" },
+
+	{ "vhost add", "vhost.add", { "TARGET", "SOCKET" }, { ARG_TARGET, ARG_PATH }, vhost_add_options,
+	  false, NULL, "offer a target to a hypervisor: a vhost-user-scsi socket",
+	  "tgtctl vhost add 1 /run/tgtd/vm1.sock --group kvm --mode 0660" },
+	{ "vhost remove", "vhost.remove", { "SOCKET" }, { ARG_PATH }, NULL, false, NULL,
+	  "remove such a socket and end its connection", "tgtctl vhost remove /run/tgtd/vm1.sock" },
+	{ "vhost list", "vhost.list", { 0 }, { 0 }, NULL, false, show_vhost_list,
+	  "list vhost-user-scsi sockets", "tgtctl vhost list" },
+
+	{ "attach list", "tcmu.list", { 0 }, { 0 }, NULL, false, show_attached_list,
+	  "list what the kernel has", "tgtctl attach list" },
+	{ "attach", "tcmu.attach", { "TARGET", "LUN" }, { ARG_TARGET, ARG_LUN }, attach_options, false,
+	  show_attached, "make a logical unit a disk of this host, or give it to the kernel's fabrics",
+	  "tgtctl attach 1 1\n  tgtctl attach 1 2 --fabric none --name lun2" },
+	{ "detach", "tcmu.detach", { "TARGET", "LUN" }, { ARG_TARGET, ARG_LUN }, NULL, false, NULL,
+	  "undo attach", "tgtctl detach 1 1" },
 
 	{ "ls", "target.list", { 0 }, { 0 }, NULL, false, show_tree,
 	  "targets, logical units and sessions at a glance", "tgtctl ls" },

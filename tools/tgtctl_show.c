@@ -197,15 +197,20 @@ void show_account_list(const json_t *r)
 void show_session_list(const json_t *r)
 {
 	json_t *table = json_array();
-	const json_t *s, *c;
+	const json_t *s, *c, *v;
 	size_t i;
 
-	table_row(table, 7, "TID", "SID", "ADDRESS", "CID", "COMMANDS", "REACTOR", "INITIATOR");
+	table_row(table, 8, "TID", "SID", "TRANSPORT", "PEER", "CID", "COMMANDS", "REACTOR",
+		  "INITIATOR");
 	json_array_foreach(r, i, s) {
 		c = json_array_get(get(s, "connections"), 0);
-		table_row(table, 7, INT(s, "tid"), INT(s, "sid"), c ? get_str(c, "address") : "-",
-			  c ? INT(c, "cid") : "-", c ? INT(c, "commands") : "-", INT(s, "reactor"),
-			  get_str(s, "initiator"));
+		v = get(s, "vhost");
+		table_row(table, 8, INT(s, "tid"), INT(s, "sid"), get_str(s, "transport"),
+			  c ? get_str(c, "address") : get_str(s, "peer"), c ? INT(c, "cid") : "-",
+			  c   ? INT(c, "commands")
+			  : v ? INT(v, "commands")
+			      : "-",
+			  INT(s, "reactor"), get_str(s, "initiator"));
 	}
 	table_print(table);
 }
@@ -217,6 +222,55 @@ void show_portal_list(const json_t *r)
 
 	json_array_foreach(r, i, p)
 		print_portal("", json_string_value(p));
+}
+
+void show_vhost_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *p;
+	size_t i;
+
+	table_row(table, 6, "SOCKET", "STATE", "SID", "PID", "QUEUES", "TARGET");
+	json_array_foreach(r, i, p) {
+		table_row(table, 6, get_str(p, "path"), get_str(p, "state"),
+			  get_int(p, "sid") ? INT(p, "sid") : "-",
+			  get_int(p, "peer_pid") ? INT(p, "peer_pid") : "-", INT(p, "queues"),
+			  get_str(p, "target"));
+	}
+	table_print(table);
+	json_array_foreach(r, i, p)
+		if (*get_str(p, "why"))
+			printf("%s: the last connection ended: %s\n", get_str(p, "path"),
+			       get_str(p, "why"));
+}
+
+void show_attached(const json_t *r)
+{
+	printf("device  %s\n", get_str(r, "name"));
+	if (*get_str(r, "block"))
+		printf("disk    %s\n", get_str(r, "block"));
+	if (*get_str(r, "wwn"))
+		printf("wwn     %s\n", get_str(r, "wwn"));
+}
+
+void show_attached_list(const json_t *r)
+{
+	json_t *table = json_array();
+	const json_t *d;
+	size_t i;
+
+	table_row(table, 7, "DEVICE", "TID", "LUN", "STATE", "SID", "DISK", "SHARED");
+	json_array_foreach(r, i, d) {
+		table_row(table, 7, get_str(d, "name"), get_int(d, "tid") ? INT(d, "tid") : "-",
+			  INT(d, "lun"), get_str(d, "state"),
+			  get_int(d, "sid") ? INT(d, "sid") : "-",
+			  *get_str(d, "block") ? get_str(d, "block") : "-",
+			  get_bool(d, "shared") ? "unsafe" : "no");
+	}
+	table_print(table);
+	json_array_foreach(r, i, d)
+		if (*get_str(d, "why"))
+			printf("%s waits: %s\n", get_str(d, "name"), get_str(d, "why"));
 }
 
 /* ---- one target ------------------------------------------------------------------------------- */

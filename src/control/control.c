@@ -6,6 +6,7 @@
 #include "cmdset/cmdset.h"
 #include "control/removal.h"
 #include "control/unit.h"
+#include "transport/vhost/vhost.h"
 
 #define TEXT_MAX 4095 /* bytes of a path or of options */
 #define BSTYPE_MAX 256 /* bytes of a store type with layers */
@@ -131,6 +132,36 @@ static const struct param portal_params[] = {
 	{ "portal", P_STRING, true, 1, 128, "address:port, [IPv6 address]:port or :port" },
 	END,
 };
+static const struct param vhost_add_params[] = {
+	PARAM_TARGET_OR_NAME,
+	{ "path", P_STRING, true, 1, 107, "of the socket" },
+	{ "queues", P_INT, false, 1, VHOST_QUEUES_MAX,
+	  "request queues that are offered; default 16" },
+	{ "mode", P_STRING, false, 1, 8, "of the socket, octal: who may connect; default 0600" },
+	{ "uid", P_INT, false, 0, UINT32_MAX - 1, "owner of the socket" },
+	{ "gid", P_INT, false, 0, UINT32_MAX - 1, "group of the socket" },
+	END,
+};
+static const struct param vhost_remove_params[] = {
+	{ "path", P_STRING, true, 1, 107, "of the socket" },
+	END,
+};
+static const struct param tcmu_attach_params[] = {
+	PARAM_TARGET_OR_NAME,
+	PARAM_LUN(true),
+	{ "fabric", P_STRING, false, 1, 16,
+	  "loop (default): a disk of this host; vhost: the kernel's "
+	  "vhost-scsi; none: the TCMU device alone" },
+	{ "name", P_STRING, false, 1, 60, "of the TCMU device; default from target and LUN" },
+	{ "shared", P_STRING, false, 1, 16,
+	  "unsafe: other sessions may have it, too, although they do not see its reservations" },
+	END,
+};
+static const struct param tcmu_detach_params[] = {
+	PARAM_TARGET_OR_NAME,
+	PARAM_LUN(true),
+	END,
+};
 static const struct param export_params[] = {
 	PARAMS_OF_STORE,
 	{ "name", P_STRING, false, 1, INITIATOR_NAME_MAX,
@@ -204,6 +235,14 @@ const struct verb control_verbs[] = {
 	{ "portal.add", "listen at an address", portal_params, verb_portal_add },
 	{ "portal.remove", "stop listening at an address", portal_params, verb_portal_remove },
 	{ "portal.list", "portals, newest first", NULL, verb_portal_list },
+	{ "vhost.add", "offer a target to hypervisors: a vhost-user-scsi socket", vhost_add_params,
+	  verb_vhost_add },
+	{ "vhost.remove", "remove such a socket and end its connection", vhost_remove_params,
+	  verb_vhost_remove },
+	{ "vhost.list", "vhost-user-scsi sockets", NULL, verb_vhost_list },
+	{ "tcmu.attach", "give a logical unit to the kernel", tcmu_attach_params, verb_tcmu_attach },
+	{ "tcmu.detach", "take it back", tcmu_detach_params, verb_tcmu_detach },
+	{ "tcmu.list", "TCMU devices that are ours", NULL, verb_tcmu_list },
 	{ "stat", "live objects, counters of logical units and reactors", NULL, verb_stat },
 	{ "trace.start", "record what happens, in a ring of each data reactor", trace_start_params,
 	  verb_trace_start },

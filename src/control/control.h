@@ -19,7 +19,9 @@
 #include "sam/target.h"
 
 struct iscsi_server;
+struct tcmu_server;
 struct trace_dump;
+struct vhost_server;
 
 struct control {
 	struct reactor *self;
@@ -27,6 +29,8 @@ struct control {
 	unsigned nreactors;
 	struct targets ts;
 	struct iscsi_server *iscsi;
+	struct vhost_server *vhost;
+	struct tcmu_server *tcmu;
 	struct list units; /* struct unit, see unit.h */
 	uint64_t next_unit;
 	struct list removals; /* targets that are being deleted */
@@ -108,6 +112,15 @@ void verb_connection_close(struct call *c);
 void verb_portal_add(struct call *c);
 void verb_portal_remove(struct call *c);
 void verb_portal_list(struct call *c);
+/* ports.c */
+void verb_vhost_add(struct call *c);
+void verb_vhost_remove(struct call *c);
+void verb_vhost_list(struct call *c);
+/* attach.c */
+void verb_tcmu_attach(struct call *c);
+void verb_tcmu_detach(struct call *c);
+void verb_tcmu_list(struct call *c);
+void attach_look_again(struct control *c); /* a LUN is there, or free: TCMU devices may wait for it */
 /* export.c */
 void verb_export(struct call *c);
 /* trace.c */

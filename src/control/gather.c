@@ -40,6 +40,12 @@ static void session_answered(struct iscsi_session_info *i)
 	put(container_of(i, struct session_sample, info)->gather);
 }
 
+/* On control. */
+static void vhost_answered(struct vhost_session_info *i)
+{
+	put(container_of(i, struct session_sample, vhost)->gather);
+}
+
 /* On the home. */
 static void copy_view(struct sample *s, struct lu *lu)
 {
@@ -113,6 +119,22 @@ static unsigned count_samples(struct control *c, uint32_t tid, int64_t lun, unsi
 	return n;
 }
 
+/* What its transport knows of it. */
+static void ask_session(struct gather *g, struct session_sample *s, struct it_nexus *n)
+{
+	if (n->tops == &iscsi_transport_ops) {
+		s->info.nexus_id = n->id;
+		s->info.done = session_answered;
+		g->left++;
+		iscsi_session_info(g->control->iscsi, n, &s->info);
+	} else if (n->tops == &vhost_transport_ops) {
+		s->vhost.nexus_id = n->id;
+		s->vhost.done = vhost_answered;
+		g->left++;
+		vhost_session_info(g->control->vhost, n, &s->vhost);
+	}
+}
+
 static void take_session(struct gather *g, struct it_nexus *n)
 {
 	struct session_sample *s = &g->sessions[g->nsessions++];
@@ -124,10 +146,8 @@ static void take_session(struct gather *g, struct it_nexus *n)
 	memcpy(s->initiator, n->initiator, sizeof(s->initiator));
 	memcpy(s->alias, n->initiator_alias, sizeof(s->alias));
 	memcpy(s->peer, n->peer, sizeof(s->peer));
-	s->info.nexus_id = n->id;
-	s->info.done = session_answered;
-	g->left++;
-	iscsi_session_info(g->control->iscsi, n, &s->info);
+	s->tops = n->tops;
+	ask_session(g, s, n);
 }
 
 /* -ENOMEM: nothing was asked. */

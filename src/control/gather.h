@@ -9,6 +9,7 @@
 #include "control/unit.h"
 #include "sam/it_nexus.h"
 #include "transport/iscsi/iscsi.h"
+#include "transport/vhost/vhost.h"
 
 /* An I_T_L nexus's counters. */
 struct sample_row {
@@ -32,7 +33,9 @@ struct sample {
 
 /* A session, and what its reactor said of its connection. */
 struct session_sample {
-	struct iscsi_session_info info; /* found false: it has gone meanwhile */
+	const struct transport_ops *tops; /* what it came by */
+	struct iscsi_session_info info; /* of iSCSI; found false: it has gone meanwhile */
+	struct vhost_session_info vhost; /* of vhost-user; the same */
 	struct gather *gather;
 	uint64_t sid;
 	uint32_t tid;

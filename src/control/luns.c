@@ -157,12 +157,17 @@ void verb_lun_delete(struct call *c)
 {
 	struct unit *u = call_unit(c);
 	struct deletion *d;
+	struct err e;
 
 	if (!u)
 		return;
 	if (!u->lun) {
 		call_failf(c, FAIL_INVALID, -EINVAL,
 			   "LUN 0 is the controller: it goes with its target");
+		return;
+	}
+	if (!call_bool(c, "force", false) && attach_in_use(call_control(c), u, &e)) {
+		call_fail(c, FAIL_LUN_ACTIVE, &e);
 		return;
 	}
 	if (!call_bool(c, "force", false) && u->store && store_inflight(u->store)) {

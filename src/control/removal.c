@@ -106,6 +106,7 @@ void removal_nexus_left(struct targets *ts, struct target *t)
 	struct control *c = container_of(ts, struct control, ts);
 	struct removal *r;
 
+	attach_look_again(c);
 	if (!list_empty(&t->nexuses))
 		return;
 	list_for_each(r, &c->removals, link) {

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "control/json.h"
+#include "sam/transport.h"
 
 /* ---- JSON ----------------------------------------------------------------------- */
 
@@ -42,13 +43,17 @@ static json_t *connection_json(const struct session_sample *s)
 
 json_t *session_json(const struct session_sample *s)
 {
-	json_t *connections = json_array();
+	json_t *connections = json_array(), *o;
 
 	if (s->info.found)
 		json_array_append_new(connections, connection_json(s));
-	return json_pack("{s:I,s:i,s:o,s:o,s:i,s:o}", "sid", (json_int_t)s->sid, "tid", (int)s->tid,
-			 "initiator", text_json(s->initiator), "alias", text_json(s->alias),
-			 "reactor", (int)s->reactor, "connections", connections);
+	o = json_pack("{s:I,s:i,s:s,s:o,s:o,s:o,s:i,s:o}", "sid", (json_int_t)s->sid, "tid",
+		      (int)s->tid, "transport", s->tops->name, "initiator", text_json(s->initiator),
+		      "alias", text_json(s->alias), "peer", text_json(s->peer), "reactor",
+		      (int)s->reactor, "connections", connections);
+	if (s->vhost.found)
+		json_object_set_new(o, "vhost", vhost_json(&s->vhost));
+	return o;
 }
 
 json_t *portals_json(struct control *c)
@@ -154,6 +159,14 @@ void verb_connection_close(struct call *c)
 
 	if (!n)
 		return;
+	if (n->tops != &iscsi_transport_ops) {
+		call_failf(c, FAIL_NO_CONNECTION, -ENOENT,
+			   "session %" PRIu64
+			   " is of %s, which has no numbered connections: close the "
+			   "session",
+			   n->id, n->tops->name);
+		return;
+	}
 	cc = calloc(1, sizeof(*cc));
 	if (!cc) {
 		call_failf(c, FAIL_NOMEM, -ENOMEM, "no memory to close a connection");

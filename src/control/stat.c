@@ -6,6 +6,7 @@
 #include "reactor/bufpool.h"
 #include "sam/latency.h"
 #include "sam/scsi_cmd.h"
+#include "transport/tcmu/tcmu.h"
 
 #define PUT(o, key, value) json_object_set_new(o, key, json_integer((json_int_t)(value)))
 
@@ -136,6 +137,37 @@ static json_t *live_json(struct control *c)
 	return o;
 }
 
+static json_t *vhost_stat_json(struct control *c)
+{
+	struct vhost_live l = { 0 };
+	json_t *o = json_object();
+
+	if (c->vhost)
+		vhost_get_live(c->vhost, &l);
+	PUT(o, "connections", l.connections);
+	PUT(o, "tasks", l.tasks);
+	PUT(o, "accepted", l.accepted);
+	PUT(o, "protocol_errors", l.protocol_errors);
+	PUT(o, "ring_errors", l.ring_errors);
+	return o;
+}
+
+static json_t *tcmu_stat_json(struct control *c)
+{
+	struct tcmu_live l = { 0 };
+	json_t *o = json_object();
+
+	if (c->tcmu)
+		tcmu_get_live(c->tcmu, &l);
+	PUT(o, "devices", l.devices);
+	PUT(o, "tasks", l.tasks);
+	PUT(o, "commands", l.commands);
+	PUT(o, "unknown_entries", l.unknown_entries);
+	PUT(o, "ring_errors", l.ring_errors);
+	PUT(o, "task_management", l.tmr);
+	return o;
+}
+
 static json_t *events_json(struct control *c)
 {
 	struct iscsi_live l;
@@ -175,11 +207,13 @@ void verb_stat(struct call *call)
 	PUT(live, "targets", targets);
 	PUT(live, "luns", units);
 	PUT(live, "buffer_bytes", buffers);
-	call_reply(call, json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o}}", "uptime",
-				   (json_int_t)((reactor_now(c->self) - c->started) / NSEC_PER_SEC),
-				   "live", live, "iscsi", events_json(c), "luns", luns, "reactors",
-				   reactors, "control", reactor_json(c->self), "offload", "io",
-				   offload_json(OFFLOAD_IO), "slow", offload_json(OFFLOAD_SLOW)));
+	call_reply(call,
+		   json_pack("{s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:{s:o,s:o}}", "uptime",
+			     (json_int_t)((reactor_now(c->self) - c->started) / NSEC_PER_SEC),
+			     "live", live, "iscsi", events_json(c), "vhost", vhost_stat_json(c),
+			     "tcmu", tcmu_stat_json(c), "luns", luns, "reactors", reactors,
+			     "control", reactor_json(c->self), "offload", "io",
+			     offload_json(OFFLOAD_IO), "slow", offload_json(OFFLOAD_SLOW)));
 }
 
 /* A row of tgt's `--op stat`. */

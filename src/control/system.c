@@ -96,6 +96,7 @@ static int set_system_state(struct control *c, const char *value, struct err *e)
 	if (strcasecmp(value, "ready") && strcasecmp(value, "offline"))
 		return err_set(e, -EINVAL, "State '%.32s': ready or offline is needed", value);
 	c->ts.offline = !strcasecmp(value, "offline");
+	attach_look_again(c);
 	log_info("logins are %s", c->ts.offline ? "refused from now on" : "welcome");
 	return 0;
 }

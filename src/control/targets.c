@@ -357,10 +357,12 @@ void verb_target_update(struct call *c)
 		err = unknown_param(name, &e);
 	else
 		err = iscsi_key_param_set(index, value, &t->param[index], &e);
-	if (err)
+	if (err) {
 		call_fail(c, FAIL_INVALID, &e);
-	else
-		call_reply(c, NULL);
+		return;
+	}
+	attach_look_again(call_control(c)); /* it may be ready again */
+	call_reply(c, NULL);
 }
 
 /* ---- access rules ------------------------------------------------------------------------ */

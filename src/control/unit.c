@@ -169,6 +169,7 @@ static void mapped(void *arg)
 	struct unit *u = arg;
 
 	u->ready = true;
+	attach_look_again(u->control);
 	medium_begin_pending(u);
 	u->created(u, 0, NULL, u->created_arg);
 }

@@ -107,6 +107,9 @@ int unit_update(struct unit *u, const struct unit_change *ch, void (*done)(void 
 /* NULL if there is none. Units under construction count. */
 struct unit *unit_find(struct control *c, uint32_t tid, uint64_t lun);
 
+/* True, and @e: the kernel's TCMU serves it to somebody. attach.c */
+bool attach_in_use(struct control *c, const struct unit *u, struct err *e);
+
 void unit_ref(struct unit *u);
 void unit_unref(struct unit *u);
 
