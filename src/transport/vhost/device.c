@@ -166,7 +166,8 @@ void dev_close(struct vhost_dev *d, const char *why)
 	timer_cancel(d->reactor, &d->conn.timer);
 	timer_cancel(d->reactor, &d->stop_timer);
 	conn_cancel(d);
-	nexus_drop(d->nexus);
+	if (d->nexus)
+		nexus_drop(d->nexus);
 	dev_maybe_gone(d);
 }
 

@@ -436,6 +436,15 @@ static int set_config(struct vhost_dev *d, struct vu_msg *m, const char **why)
 	return MSG_DONE;
 }
 
+/* What rings have of it: the front end says how long it is, which may be very long. */
+static void forget_log(struct vhost_dev *d)
+{
+	uint64_t len = (uint64_t)d->log_queues * vlog_size(d->log_queue_size, true);
+
+	if (d->log)
+		memset(d->log_at, 0, min(len, (uint64_t)d->log_len));
+}
+
 static int reset_device(struct vhost_dev *d, struct vu_msg *m, const char **why)
 {
 	dev_publish(d);
@@ -446,8 +455,7 @@ static int reset_device(struct vhost_dev *d, struct vu_msg *m, const char **why)
 		queue_stop(q);
 		queue_set_kick(q, -1);
 	}
-	if (d->log)
-		memset(d->log_at, 0, d->log_len);
+	forget_log(d);
 	d->sense_size = VSCSI_SENSE_SIZE;
 	d->cdb_size = VSCSI_CDB_SIZE;
 	d->events_missed = false;
