@@ -489,7 +489,7 @@ int target_reserve_lun(struct target *t, uint64_t lun, const char *name, struct 
 		return err_set(e, -EBUSY, "LUN %llu of target %s is reserved for %s already",
 			       (unsigned long long)lun, t->name, le->reserved);
 	list_for_each(n, &t->nexuses, target_link) {
-		if (n->gone || !nexus_may_have(n, le))
+		if (n->gone || !nexus_may_have(n, le) || !strcmp(n->tops->name, name))
 			continue;
 		return err_set(e, -EBUSY, "LUN %llu of target %s is in use by %s session %llu of %s",
 			       (unsigned long long)lun, t->name, n->tops->name,

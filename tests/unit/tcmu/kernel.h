@@ -10,11 +10,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KERNEL_IDS 1024 /* commands that a test may have, ever under way at once */
+#define KERNEL_IDS 256 /* commands that a test may have, ever under way at once */
 #define KERNEL_BLOCK 4096
-#define KERNEL_DATA (4u << 20)
+#define KERNEL_DATA (1u << 20)
 #define KERNEL_BLOCKS (KERNEL_DATA / KERNEL_BLOCK)
-#define KERNEL_BLOCKS_MAX 256 /* of a command */
+#define KERNEL_BLOCKS_MAX 32 /* of a command */
 
 enum kernel_dir { KERNEL_NONE, KERNEL_IN, KERNEL_OUT };
 

@@ -371,7 +371,7 @@ static void a_length_goes_with_short_data(void **state)
 
 static void a_task_management_entry_names_its_commands(void **state)
 {
-	static const uint16_t ids[] = { 4, 9, 1000 };
+	static const uint16_t ids[] = { 4, 9, 65535 };
 	struct ring_entry e;
 
 	assert_true(kernel_queue_tmr(&t.k, TCMU_TMR_LUN_RESET, ids, 3));
