@@ -99,6 +99,8 @@ static int no_log(struct vhost_dev *d, struct vu_msg *m, const char **why)
 		       "the memory written to is not logged: migrate with the device unplugged");
 }
 
+#define MEMORY_MIN offsetof(struct vu_memory, region)
+
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static int no_memory(const char **why)
@@ -113,7 +115,8 @@ static int set_mem_table(struct vhost_dev *d, struct vu_msg *m, const char **why
 	struct vmem *mem;
 
 	if (t->n > VU_REGIONS_MAX || m->nfds != t->n ||
-	    m->head.size < offsetof(struct vu_memory, region) + t->n * sizeof(t->region[0]))
+	    (m->head.size - MEMORY_MIN) % sizeof(t->region[0]) ||
+	    m->head.size < MEMORY_MIN + t->n * sizeof(t->region[0]))
 		return refused(why, "its regions, their descriptors and its size do not agree");
 	mem = vmem_create();
 	if (!mem)
@@ -177,6 +180,8 @@ static int set_vring_num(struct vhost_dev *d, struct vu_msg *m, const char **why
 		return refused(why, "the ring runs");
 	if (!num || num > VRING_SIZE_MAX)
 		return refused(why, "a ring has 1 to 1024 descriptors");
+	if (!is_pow2(num) && !(d->features & VF_RING_PACKED))
+		return refused(why, "a split ring's size is a power of two");
 	q->ring.size = num;
 	return MSG_DONE;
 }
@@ -372,6 +377,8 @@ static int set_inflight_fd(struct vhost_dev *d, struct vu_msg *m, const char **w
 		return refused(why, "rings run");
 	if (!inflight_fits(d, i) || i->mmap_offset % sizeof(uint64_t))
 		return refused(why, "its numbers are not those of in-flight memory");
+	if (i->mmap_size / i->queues < vlog_size(i->queue_size, d->features & VF_RING_PACKED))
+		return refused(why, "it is too small for its rings");
 	log = vmapping_create(m->fd[0], i->mmap_offset, i->mmap_size, &d->mem_broken, &at, why);
 	if (!log)
 		return -EINVAL;
@@ -467,7 +474,6 @@ static int reset_device(struct vhost_dev *d, struct vu_msg *m, const char **why)
 /* ---- the table ------------------------------------------------------------------------------------ */
 
 #define STATE sizeof(struct vu_vring_state)
-#define MEMORY_MIN offsetof(struct vu_memory, region)
 #define SINGLE sizeof(struct vu_single_region)
 
 static const struct vu_row rows[] = {

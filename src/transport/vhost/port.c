@@ -23,6 +23,14 @@ static struct reactor *control_of(const struct vhost_port *p)
 }
 
 static void begin(struct vhost_port *p, int fd, pid_t pid);
+static void probe(struct vhost_port *p);
+
+/* One at a time waits here, the others in the socket's backlog. */
+static void accept_more(struct vhost_port *p)
+{
+	if (!p->removing && p->waiting < 0 && !io_pending(&p->accept) && !timer_armed(&p->again))
+		port_listen(p);
+}
 
 /* ---- the end --------------------------------------------------------------------------------- */
 
@@ -51,8 +59,10 @@ static void free_again(struct vhost_port *p)
 		maybe_ended(p);
 		return;
 	}
-	if (fd >= 0)
+	if (fd >= 0) {
 		begin(p, fd, p->waiting_pid);
+		accept_more(p);
+	}
 }
 
 static void gone(struct vhost_dev *d)
@@ -178,6 +188,7 @@ static void claimed(struct claim *c)
 		p->state = VHOST_ENDS;
 		vhost_dev_stop(d, p->grace_ns, "the port is removed");
 	}
+	probe(p);
 }
 
 static void claim_again(struct timer *t)
@@ -217,6 +228,7 @@ static void refuse_waiting(struct vhost_port *p)
 		 "connected",
 		 p->path, (int)p->waiting_pid, (int)p->peer_pid);
 	drop_waiting(p);
+	accept_more(p);
 }
 
 static void probed(struct vhost_dev *d)
@@ -230,6 +242,12 @@ static void probed(struct vhost_dev *d)
 		refuse_waiting(p);
 }
 
+static void probe(struct vhost_port *p)
+{
+	if (p->waiting >= 0 && p->state == VHOST_CONNECTED && !p->probing)
+		p->probing = vhost_dev_probe(p->front, probed);
+}
+
 static void connected(struct vhost_port *p, int fd)
 {
 	struct ucred cred = { 0 };
@@ -241,17 +259,10 @@ static void connected(struct vhost_port *p, int fd)
 		begin(p, fd, cred.pid);
 		return;
 	}
-	if (p->waiting >= 0 || p->state == VHOST_CLAIMS) {
-		log_warn("vhost: %s: a second front end (process %d) was turned away", p->path,
-			 (int)cred.pid);
-		close(fd);
-		return;
-	}
-	/* has the one before hung up, and that is not known here yet? */
+	/* has the one before hung up, and that is not known here yet? Until that is clear, nobody else is accepted */
 	p->waiting = fd;
 	p->waiting_pid = cred.pid;
-	if (p->state == VHOST_CONNECTED && !p->probing)
-		p->probing = vhost_dev_probe(p->front, probed);
+	probe(p);
 }
 
 static void accept_next(struct timer *t)
@@ -274,7 +285,7 @@ static void accepted(struct io_op *op, int res)
 	if (res >= 0)
 		connected(p, res);
 	if (res >= 0 || res == -ECONNABORTED || res == -EINTR) {
-		port_listen(p);
+		accept_more(p);
 		return;
 	}
 	log_warn("vhost: %s: accept: %s", p->path, strerror(-res));
