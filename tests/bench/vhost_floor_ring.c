@@ -76,7 +76,7 @@ static bool next_split(struct vf *v, struct vf_queue *q, struct vf_chain *c)
 			return false;
 		/* asleep from here: what comes now must kick, or be seen by the second look */
 		share_le16(q->used + 4 + 8u * q->num, q->last_avail);
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__sync_synchronize();
 		if (shared_le16(q->avail + 2) == q->last_avail)
 			return false;
 	}
@@ -98,7 +98,7 @@ static bool interrupt_split(struct vf *v, struct vf_queue *q)
 {
 	uint16_t old = q->signalled;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	q->signalled = q->last_used;
 	if (v->event_idx)
 		return event_passed(shared_le16(q->avail + 4 + 2 * q->num), q->last_used, old);
@@ -147,7 +147,7 @@ static bool next_packed(struct vf *v, struct vf_queue *q, struct vf_chain *c)
 			return false;
 		put_le16(q->used, (uint16_t)(q->last_avail | q->avail_wrap << 15));
 		share_le16(q->used + 2, EVENT_DESC);
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
+		__sync_synchronize();
 		if (!is_avail(q))
 			return false;
 	}
@@ -181,7 +181,7 @@ static bool interrupt_packed(struct vf_queue *q)
 	unsigned turn = 2u * q->num, event;
 	uint16_t flags, off;
 
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	q->signalled = (uint16_t)now;
 	flags = shared_le16(q->avail + 2);
 	if (flags != EVENT_DESC)

@@ -103,7 +103,7 @@ bool front_kick(struct front_ring *r)
 	bool wanted;
 
 	front_publish(r);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	wanted = is_packed(r) ? packed_wants_kick(r) : split_wants_kick(r);
 	r->added = 0;
 	if (wanted)
@@ -130,7 +130,7 @@ bool front_arm(struct front_ring *r)
 		packed_arm(r, 0);
 	else
 		split_arm(r, 0);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	return front_has_used(r);
 }
 
@@ -141,7 +141,7 @@ void front_arm_later(struct front_ring *r, unsigned later)
 		packed_arm(r, later);
 	else
 		split_arm(r, later);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 }
 
 void front_disarm(struct front_ring *r)

@@ -194,7 +194,7 @@ bool packed_publish(struct vring *r)
 	release(ring[r->first_at].flags, r->first_flags);
 	if (r->log.region)
 		vlog_given_packed(&r->log, r->staged_id, r->staged, r->used, r->used_wrap);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	vring_fence();
 	return wants_call(r, n);
 }
 
@@ -217,6 +217,6 @@ bool packed_listen(struct vring *r)
 	} else {
 		set(e->flags, EVENT_ENABLE);
 	}
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	vring_fence();
 	return packed_ready(r);
 }

@@ -178,7 +178,7 @@ bool split_publish(struct vring *r)
 	if (r->log.region)
 		vlog_given_split(&r->log, r->staged_id, r->staged, r->used);
 	/* the driver writes what it wants, then reads the index: one of the two sees the other */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	vring_fence();
 	if (r->event_idx)
 		return vring_passes(relaxed(*used_event(r)), r->used, old);
 	return !(relaxed(a->flags) & AVAIL_NO_INTERRUPT);
@@ -203,6 +203,6 @@ bool split_listen(struct vring *r)
 		set(*avail_event(r), r->avail);
 	else
 		set(u->flags, 0);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	vring_fence();
 	return split_ready(r);
 }
