@@ -169,7 +169,7 @@ static void functions_race_with_requests(struct play *p)
 	struct front_function t[4] = { 0 };
 
 	begin(p);
-	for (unsigned round = 0; round < (p->count ? p->count : 100); round++) {
+	for (unsigned round = 0; round < (p->count ? p->count : 40); round++) {
 		for (unsigned i = 0; i < SLOW; i++) {
 			cdb_rw(&slow[i], false, i, 1, data[i], 512);
 			lun_bytes(slow[i].lun, 0, i % 2 ? p->slow_lun : p->opts.lun);
