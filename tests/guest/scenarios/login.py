@@ -67,6 +67,29 @@ with point("data comes back with header and data digests"):
         assert f.read(3 << 20) == data
 session.logout()
 
+with point("data comes back in small bursts with R2T for all, and with as much unasked as is allowed"):
+    for yes, no, burst in (("Yes", "No", 4096), ("No", "Yes", 1 << 18)):
+        session = login(d, settings={"node.session.iscsi.InitialR2T": yes, "node.session.iscsi.ImmediateData": no,
+                                     "node.session.iscsi.FirstBurstLength": burst,
+                                     "node.session.iscsi.MaxBurstLength": burst,
+                                     "node.conn[0].iscsi.MaxRecvDataSegmentLength": burst})
+        disk = session.disk()
+        assert session.attribute("initial_r2t") == "1" or yes == "No"
+        with open("burst", "wb") as f:
+            f.write(pattern(1 << 20, seed=burst))
+        run("dd", "if=burst", "of=" + disk, "bs=256k", "oflag=direct", "seek=32")
+        with open(disk, "rb") as f:
+            f.seek(8 << 20)
+            assert f.read(1 << 20) == pattern(1 << 20, seed=burst)
+        session.logout()
+
+with point("a read-only LUN is a read-only disk"):
+    d.tgtctl("lun", "create", 1, image("8M", "fixed.img"), "--lun", 5, "--readonly")
+    session = login(d)
+    disk = session.disk(5)
+    assert read("/sys/class/block/%s/ro" % os.path.basename(disk)) == "1"
+    session.logout()
+
 with point("IPv6 works, with digests"):
     session = login(d, portal="[::1]:3260", settings=DIGESTS)
     assert session.connection("persistent_address") == "::1"
