@@ -90,8 +90,8 @@ int stgt_destroy(struct stgt *s, int timeout_ms, struct stgt_error *e);
 /*
  * Run the verb @method ("target.create", "lun.create", "help", ...: as tgtctl(8) and the control socket have them) with
  * @params, the text of a JSON object or NULL. *@result, if @result is not NULL, becomes JSON text, to be given to
- * stgt_free(). Calls run side by side as clients of the daemon do. "portal.add" makes the instance listen for iSCSI;
- * "system.shutdown" is refused. May wait.
+ * stgt_free(). Calls run side by side as clients of the daemon do. "portal.add" makes the instance listen for iSCSI,
+ * "vhost.add" for hypervisors; "system.shutdown" and "tcmu.attach" are refused. May wait.
  */
 int stgt_call(struct stgt *s, const char *method, const char *params, char **result,
 	      struct stgt_error *e);

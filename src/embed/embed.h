@@ -33,6 +33,7 @@ struct stgt {
 	struct msg msg; /* of the start, of the end */
 	struct err err; /* of the start */
 	struct waiting started, ended;
+	unsigned servers; /* that have not stopped */
 	bool ending; /* stgt_destroy() has been called */
 	pthread_mutex_t lock; /* of sessions; nothing is locked under it */
 	struct list sessions; /* stgt_session.link */

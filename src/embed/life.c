@@ -12,6 +12,7 @@
 #include "embed/embed.h"
 #include "reactor/bufpool.h"
 #include "transport/iscsi/iscsi.h"
+#include "transport/vhost/vhost.h"
 
 #define CONTROL_MEMORY SLAB_SIZE
 #define MEMORY (256ull << 20) /* by default */
@@ -138,18 +139,30 @@ static void no_shutdown(struct control *c)
 {
 }
 
-/* On control. The iSCSI server listens nowhere before portal.add. */
+/*
+ * They listen nowhere before portal.add and vhost.add. There is no server for the kernel's ring: it
+ * would take up devices by itself, which are the daemon's.
+ */
+static void start_servers(struct control *c, struct err *e)
+{
+	struct iscsi_opts io = { 0 };
+
+	c->iscsi = iscsi_server_create(&c->ts, &io, e);
+	if (c->iscsi)
+		c->vhost = vhost_server_create(&c->ts, e);
+}
+
+/* On control. */
 static void start(struct msg *m)
 {
 	struct stgt *s = container_of(m, struct stgt, msg);
-	struct iscsi_opts io = { 0 };
 
 	s->control.self = s->self;
 	s->control.reactors = s->reactors;
 	s->control.nreactors = s->nreactors;
 	s->control.shutdown = no_shutdown;
 	if (!start_reactors(s) && !control_init(&s->control, &s->err))
-		s->control.iscsi = iscsi_server_create(&s->control.ts, &io, &s->err);
+		start_servers(&s->control, &s->err);
 	waiting_end(&s->started);
 }
 
@@ -163,6 +176,8 @@ static void down(struct stgt *s)
 		reactor_join(s->reactors[i]);
 	for (unsigned i = 0; i < s->nreactors; i++)
 		reactor_destroy(s->reactors[i]);
+	if (s->control.vhost)
+		vhost_server_destroy(s->control.vhost);
 	if (s->control.iscsi)
 		iscsi_server_destroy(s->control.iscsi);
 	if (s->control.ts.control)
@@ -232,11 +247,12 @@ static void cleared(struct control *c)
 	waiting_end(&container_of(c, struct stgt, control)->ended);
 }
 
-static void iscsi_stopped(void *arg)
+static void server_stopped(void *arg)
 {
 	struct stgt *s = arg;
 
-	control_clear(&s->control, 0, cleared);
+	if (!--s->servers)
+		control_clear(&s->control, 0, cleared);
 }
 
 /* On control. */
@@ -245,7 +261,9 @@ static void end(struct msg *m)
 	struct stgt *s = container_of(m, struct stgt, msg);
 
 	s->control.ts.offline = true;
-	iscsi_server_stop(s->control.iscsi, 0, iscsi_stopped, s);
+	s->servers = 2;
+	iscsi_server_stop(s->control.iscsi, 0, server_stopped, s);
+	vhost_server_stop(s->control.vhost, 0, server_stopped, s);
 }
 
 int stgt_destroy(struct stgt *s, int timeout_ms, struct stgt_error *e)

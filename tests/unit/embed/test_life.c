@@ -388,6 +388,26 @@ static void no_socket_is_open_before_one_is_asked_for(void **state)
 	assert_int_equal(count_in("/proc/self/fd", "socket:"), before);
 }
 
+static void hypervisors_are_served_when_they_are_asked_for(void **state)
+{
+	char dir[] = "/tmp/stgt-embed-XXXXXX", path[64], params[128];
+	struct sigaction before, after;
+	struct stgt *s;
+
+	sigaction(SIGBUS, NULL, &before);
+	s = rig_up();
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/vhost", dir);
+	snprintf(params, sizeof(params), "{\"tid\":1,\"path\":\"%s\"}", path);
+	stgt_free(rig_call(s, "vhost.add", params));
+	assert_int_equal(access(path, F_OK), 0);
+	rig_down(s);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(rmdir(dir), 0);
+	sigaction(SIGBUS, NULL, &after);
+	assert_ptr_equal(before.sa_handler, after.sa_handler);
+}
+
 static void stores_of_plugins_find_the_library(void **state)
 {
 	struct stgt *s = rig_up();
@@ -445,6 +465,7 @@ static void failing_verbs_say_what_and_why(void **state)
 	fails(s, "target.crate", NULL, -ENOSYS, "", "did you mean 'target.create'");
 	fails(s, "target.\xff", NULL, -EINVAL, "", "UTF-8");
 	fails(s, "system.shutdown", NULL, -EOPNOTSUPP, "", "stgt_destroy()");
+	fails(s, "tcmu.attach", "{\"tid\":1,\"lun\":1}", -EOPNOTSUPP, "no-driver", "TCMU");
 	fails(s, NULL, NULL, -EINVAL, "", "needs");
 	fails(NULL, "help", NULL, -EINVAL, "", "needs");
 	rig_down(s);
@@ -596,6 +617,7 @@ int main(void)
 		cmocka_unit_test(the_program_gets_the_log),
 		cmocka_unit_test(signals_stay_the_programs),
 		cmocka_unit_test(no_socket_is_open_before_one_is_asked_for),
+		cmocka_unit_test(hypervisors_are_served_when_they_are_asked_for),
 		cmocka_unit_test(stores_of_plugins_find_the_library),
 		cmocka_unit_test(verbs_answer_as_the_daemon_does),
 		cmocka_unit_test(failing_verbs_say_what_and_why),
