@@ -203,9 +203,9 @@ def restart_a_dead_front_end_leaves_no_reservation(lab):
 
     def is_reserved():
         """Another nexus meets a conflict while it lasts."""
-        assert iscsi.command(bytes(6), 1)[0].status == 0x18, "no reservation conflict"
+        assert iscsi.command(bytes(6), 1).status == 0x18, "no reservation conflict"
     host.play("a_front_end_dies_with_a_reservation", answers={"reserved": is_reserved})
-    wait_until("the reservation is gone", lambda: iscsi.command(bytes(6), 1)[0].status == 0)
+    wait_until("the reservation is gone", lambda: iscsi.command(bytes(6), 1).status == 0)
     iscsi.logout()
 
 
