@@ -2,6 +2,7 @@
 /* Who is woken when (virtio 1.2: 2.7.7, 2.7.10, 2.8.10). */
 #include "play.h"
 
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -188,6 +189,26 @@ static void without_a_descriptor_the_ring_is_polled(struct play *p)
 	check(front_called(ring), "no interrupt");
 }
 
+static void a_counter_that_is_full_holds_nobody_up(struct play *p)
+{
+	const uint64_t most = UINT64_MAX - 1;
+	struct front_ring *ring;
+
+	begin(p);
+	ring = front_queue(&p->f, 0);
+	check(write(ring->call, &most, sizeof(most)) == sizeof(most), "the counter is not filled");
+	check(!fcntl(ring->call, F_SETFL, 0), "the descriptor does not become blocking");
+	front_arm(ring);
+	one(p, &request[0]);
+	front_arm(ring);
+	one(p, &request[0]);
+	check(!fcntl(ring->call, F_SETFL, O_NONBLOCK), "nor back");
+	check(front_called(ring), "the count is gone");
+	front_arm(ring);
+	one(p, &request[0]);
+	check(front_called(ring), "no interrupt after that");
+}
+
 /* A new kick descriptor is looked at, and what was there before it is not forgotten. */
 static void kicks_come_by_the_newest_descriptor(struct play *p)
 {
@@ -214,6 +235,7 @@ const struct scenario notify_scenarios[] = {
 	{ "a_kick_without_news_is_harmless", a_kick_without_news_is_harmless },
 	{ "interrupts_go_to_the_newest_descriptor", interrupts_go_to_the_newest_descriptor },
 	{ "without_a_descriptor_the_ring_is_polled", without_a_descriptor_the_ring_is_polled },
+	{ "a_counter_that_is_full_holds_nobody_up", a_counter_that_is_full_holds_nobody_up },
 	{ "kicks_come_by_the_newest_descriptor", kicks_come_by_the_newest_descriptor },
 	{ NULL },
 };

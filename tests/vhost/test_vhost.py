@@ -128,7 +128,7 @@ scenarios("notify", KINDS,
           ("an_interrupt_comes_when_the_index_passes_the_event", "flags_suppress_interrupts",
            "a_batch_is_one_interrupt", "who_goes_to_sleep_asks_for_a_kick", "a_kick_without_news_is_harmless",
            "interrupts_go_to_the_newest_descriptor", "without_a_descriptor_the_ring_is_polled",
-           "kicks_come_by_the_newest_descriptor"))
+           "a_counter_that_is_full_holds_nobody_up", "kicks_come_by_the_newest_descriptor"))
 
 scenarios("tasks", KINDS,
           ("a_task_is_aborted", "all_tasks_are_aborted", "a_reset_ends_tasks_and_is_told", "a_task_is_asked_for",

@@ -102,16 +102,25 @@ int queue_set_kick(struct vqueue *q, int fd)
 	return 0;
 }
 
-void queue_call(struct vqueue *q)
+/*
+ * Add one to the eventfd @fd. Its counter is full when nobody has looked for very long: then there is nothing to
+ * add. The front end shares the file and could make it blocking, so it is asked before.
+ */
+static void signal_fd(int fd)
 {
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	uint64_t one = 1;
 
+	if (poll(&p, 1, 0) == 1 && p.revents == POLLOUT && write(fd, &one, sizeof(one)) < 0)
+		return;
+}
+
+void queue_call(struct vqueue *q)
+{
 	if (q->call_fd < 0)
 		return;
 	q->dev->calls++;
-	/* fails only when the counter is full: then the driver has not looked for very long */
-	if (write(q->call_fd, &one, sizeof(one)) < 0)
-		return;
+	signal_fd(q->call_fd);
 }
 
 /* ---- start and stop --------------------------------------------------------------------------- */
@@ -172,7 +181,6 @@ void queue_stop(struct vqueue *q)
 void queue_broken(struct vqueue *q, const char *why)
 {
 	struct vhost_dev *d = q->dev;
-	uint64_t one = 1;
 
 	if (q->broken)
 		return;
@@ -182,8 +190,8 @@ void queue_broken(struct vqueue *q, const char *why)
 	later_cancel(&q->work);
 	list_del(&q->starving);
 	q->starves = false;
-	if (q->err_fd >= 0 && write(q->err_fd, &one, sizeof(one)) < 0)
-		log_debug("vhost: %s: the error of ring %u cannot be told", d->path, q->index);
+	if (q->err_fd >= 0)
+		signal_fd(q->err_fd);
 }
 
 void queue_look(struct vqueue *q)
