@@ -45,7 +45,7 @@ with point("reads that hang are aborted by the initiator, and come back when the
         return int(re.search(r"tmfcmd_pdus: (\d+)", run("iscsiadm", "-m", "session", "-s")).group(1))
     before = requests()
     # many: the file is looked for as requests come, and counts for those that follow
-    late = spawn("dd", "if=" + disk, "of=/dev/null", "bs=4096", "count=4000", "iflag=direct")
+    late = spawn("dd", "if=" + disk, "of=/dev/null", "bs=4096", "count=400", "iflag=direct")
     wait_until("a task management request", lambda: requests() > before or late.poll() is not None, 20)
     assert late.poll() is None, "dd has not waited"
     os.unlink(stuck)

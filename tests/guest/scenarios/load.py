@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What may happen to a LUN under load without fio noticing: resets, a session that is cut, another store behind it, questions."""
+"""What may happen to a LUN under load without fio noticing: resets, a session that is cut, questions, another store
+behind it."""
 # lab: seconds 120
 # lab: modules iscsi_tcp sd_mod sg
 # lab: needs iscsid fio sg_reset

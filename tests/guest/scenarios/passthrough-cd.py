@@ -4,7 +4,8 @@
 # lab: seconds 60
 # lab: modules iscsi_tcp sr_mod sg isofs virtio_scsi
 # lab: needs iscsid sg_raw
-# lab: qemu -device virtio-scsi-pci,id=cdbus -drive if=none,id=cd,file=$LAB_RUN/disc.iso,format=raw,media=cdrom,readonly=on
+# lab: qemu -device virtio-scsi-pci,id=cdbus
+# lab: qemu -drive if=none,id=cd,file=$LAB_RUN/disc.iso,format=raw,media=cdrom,readonly=on
 # lab: qemu -device scsi-cd,bus=cdbus.0,drive=cd,vendor=LABMADE,product=CD
 
 import glob

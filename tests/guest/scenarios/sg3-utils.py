@@ -43,7 +43,8 @@ with point("sg_opcodes: every command, alone and in the list, with masks and tim
     for opcode, action, length, usage in found:
         assert len(usage.split()) == int(length) and usage.startswith(opcode), (opcode, action, usage)
     for opcode, action, *_ in found[::6] + [f for f in found if f[1].strip()][:2]:
-        one = sane("sg_opcodes", "-n", "-o", "0x%s%s" % (opcode, ",0x" + action.strip() if action.strip() else ""), disk)
+        which = "0x%s%s" % (opcode, ",0x" + action.strip() if action.strip() else "")
+        one = sane("sg_opcodes", "-n", "-o", which, disk)
         assert "supported" in one.lower() or "conforms" in one.lower(), one
     assert "not supported" in run("sg_opcodes", "-n", "-o", "0x4d", disk, status=None).lower()
 with point("sg_opcodes -t: task management functions", go_on=True):
