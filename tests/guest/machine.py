@@ -60,7 +60,7 @@ def quietly(*command, **kw):
 class Lock:
     """One guest at a time, on this machine and for this user: two at once take each other's time."""
 
-    def __init__(self, seconds=600):
+    def __init__(self, seconds=300):
         os.makedirs(CACHE, exist_ok=True)
         self.file = open(os.path.join(CACHE, "lock"), "a+")  # held until this process ends
         os.set_inheritable(self.file.fileno(), False)
