@@ -2,14 +2,14 @@
 """Commands of a slow TCMU disk are aborted, reset and timed out; a LUN behind TCMU is no other transport's."""
 # lab: seconds 120
 # lab: modules target_core_mod target_core_user tcm_loop sd_mod sg iscsi_tcp
-# lab: needs sg_reset sg_raw iscsid
+# lab: needs sg_reset sg_raw iscsid fio
 
 from scenario import *
 
-READ = "28 00 00 00 10 00 00 00 08 00".split()
+WRITE = "2a 00 00 00 10 00 00 00 08 00".split()
 d = Tgtd()
 d.target("slow", 2)
-d.tgtctl("lun", "create", 2, image("32M", "slow.img"), "--lun", 1, "--type", "delay:rdelay=2+file")
+d.tgtctl("lun", "create", 2, image("32M", "slow.img"), "--lun", 1, "--type", "delay:write_us=5000000+file")
 log = kernel_log()
 
 
@@ -17,23 +17,26 @@ def functions(which):
     return re.findall(r"task management function %d, (\d+) commands" % which, read(d.log_path))
 
 
-def slow_read(seconds):
-    return spawn("sg_raw", "-t", seconds, "-r", 4096, disk, *READ)
+def slow_write(seconds):
+    # by /dev/sgN: of /dev/sdX the kernel takes no time limit below seven seconds
+    generic = os.listdir("/sys/class/block/%s/device/scsi_generic" % os.path.basename(disk))[0]
+    return spawn("sg_raw", "-t", seconds, "-s", 4096, "-i", "/dev/zero", "/dev/" + generic, *WRITE)
 
 
 with point("the disk is there, slow as it is"):
     disk = d.json("attach", 2, 1)["block"]
 with point("a command that its initiator gives up is aborted, and ends when its store lets go"):
-    slow_read(1).finish(60, None)
+    slow_write(1).finish(60, None)
     wait_until("an abort of one command", lambda: "1" in functions(1), 30)
 with point("a reset of the LU ends the commands under way"):
-    reader = slow_read(60)
-    wait_until("the read is under way", lambda: d.json("stat")["tcmu"]["tasks"] > 0)
+    writer = slow_write(60)
+    wait_until("the write is under way", lambda: d.json("stat")["tcmu"]["tasks"] > 0)
     run("sg_reset", "--device", disk)
-    reader.finish(60, None)
+    writer.finish(60, None)
     assert "1" in functions(5), read(d.log_path)
 with point("the disk works as before"):
-    slow_read(60).finish(60)
+    run("dd", "if=" + disk, "of=/dev/null", "bs=4k", "count=1", "iflag=direct")  # takes the unit attentions
+    slow_write(60).finish(60)
     d.tgtctl("detach", 2, 1)
 
 with point("a command that the kernel forgot does no harm when it ends"):
@@ -47,9 +50,9 @@ with point("a command that the kernel forgot does no harm when it ends"):
     os.symlink(core, port + "/tpgt_1/lun/lun_0/late")
     try:
         disk = wait_until("its disk", lambda: d.json("attach", "list")[0]["block"])
-        assert "sense" in slow_read(60).finish(60, None).lower()  # the kernel's own, after a second
+        assert "sense" in slow_write(60).finish(60, None).lower()  # the kernel's own, after a second
         wait_until("the late command has ended", lambda: not d.json("stat")["tcmu"]["tasks"])
-        fio = run("fio", "--name=v", "--filename=" + disk, "--rw=write", "--bs=64k", "--size=4M", "--direct=1")
+        run("fio", "--name=r", "--filename=" + disk, "--rw=read", "--bs=64k", "--size=4M", "--direct=1")
         assert d.json("attach", "list")[0]["state"] == "serving"
         with open("/sys/class/uio/uio0/name") as f:
             assert "user/9/late" in f.read()
