@@ -111,7 +111,8 @@ static void next_beyond(struct forge *f)
 
 static void index_jumps(struct forge *f)
 {
-	chain_with(f, 9, 0, 0, 0);
+	desc(f, 0, f->head, REQ_SIZE, DESC_NEXT);
+	desc(f, 1, f->resp, RESP_SIZE, DESC_WRITE);
 	f->r->next_avail = (uint16_t)(f->r->next_avail + f->r->num + 1);
 	front_kick_always(f->r);
 }
@@ -380,7 +381,7 @@ static const struct crime crimes[] = {
 	C(head_beyond, .split_only = true),
 	C(head_far_beyond, .split_only = true),
 	C(next_beyond, .split_only = true),
-	C(index_jumps, .split_only = true, .may_be_good = true),
+	C(index_jumps, .split_only = true),
 	C(index_goes_back, .split_only = true),
 	C(header_outside),
 	C(response_outside),
@@ -399,7 +400,7 @@ static const struct crime crimes[] = {
 	C(only_to_write),
 	C(short_header),
 	C(header_of_a_byte),
-	C(short_response),
+	C(short_response, .may_be_good = true), /* where no sense data is cut */
 	C(response_of_a_byte),
 	C(reserved_flags, .may_be_good = true),
 	C(table_of_nothing),
@@ -421,7 +422,7 @@ static const struct crime crimes[] = {
 
 /* ---- judging ----------------------------------------------------------------------------------- */
 
-static void prepare(struct play *p, struct forge *f, unsigned ring)
+static void prepare(struct play *p, struct forge *f, unsigned ring, bool reads)
 {
 	struct front_region *m = &p->f.region[0];
 	struct front_request *q = &f->request;
@@ -436,8 +437,8 @@ static void prepare(struct play *p, struct forge *f, unsigned ring)
 	memset(front_at(&p->f, q->area, 4096), WRITTEN, 4096);
 	memcpy(header, q->lun, 8);
 	put_le64(header + REQ_ID, 4711);
-	header[REQ_CDB] = 0x28; /* READ(10) of a block */
-	header[REQ_CDB + 8] = 1;
+	header[REQ_CDB] = reads ? 0x28 : 0x00; /* READ(10) of a block; TEST UNIT READY */
+	header[REQ_CDB + 8] = reads;
 	front_put(&p->f, f->head, header, sizeof(header));
 }
 
@@ -449,14 +450,15 @@ static bool answered_good(struct forge *f)
 	return resp[RESP_RESPONSE] == VS_OK && resp[RESP_STATUS] == 0;
 }
 
-static void commit(struct play *p, const struct crime *c)
+/* Without data, too: then what lies wrong is the only thing that is. */
+static void commit(struct play *p, const struct crime *c, bool reads)
 {
 	enum outcome out;
 	struct forge f;
 
 	play_open(p);
 	play_disk(p, &(uint32_t){ 0 });
-	prepare(p, &f, RING_REQUEST);
+	prepare(p, &f, RING_REQUEST, reads);
 	c->commit(&f);
 	out = outcome_of(&p->f, f.r);
 	check(out != OUT_NOTHING, "%s: nothing happens", c->what);
@@ -470,8 +472,10 @@ static void crimes_in_the_request_ring(struct play *p)
 	bool is_packed = p->opts.features & BIT64(VIRTIO_F_RING_PACKED);
 
 	for (unsigned i = 0; i < sizeof(crimes) / sizeof(*crimes); i++)
-		if (is_packed ? !crimes[i].split_only : !crimes[i].packed_only)
-			commit(p, &crimes[i]);
+		if (is_packed ? !crimes[i].split_only : !crimes[i].packed_only) {
+			commit(p, &crimes[i], true);
+			commit(p, &crimes[i], false);
+		}
 }
 
 /* The same descriptors in the other rings, where all are too short, too long or of the wrong direction. */
@@ -485,7 +489,7 @@ static void crimes_in_the_other_rings(struct play *p)
 			if (is_packed ? crimes[i].split_only : crimes[i].packed_only)
 				continue;
 			play_open(p);
-			prepare(p, &f, ring);
+			prepare(p, &f, ring, true);
 			crimes[i].commit(&f);
 			front_barrier_or_end(&p->f);
 			if (i % 8 == 7)
@@ -505,7 +509,7 @@ static void a_broken_ring_breaks_no_other(struct play *p)
 	p->opts.queues = 2;
 	play_open(p);
 	play_disk(p, &(uint32_t){ 0 });
-	prepare(p, &f, RING_REQUEST);
+	prepare(p, &f, RING_REQUEST, false);
 	header_outside(&f);
 	if (outcome_of(&p->f, f.r) == OUT_RING_ERROR) {
 		request_room(&p->f, &r, 0);
@@ -527,7 +531,7 @@ static void a_table_that_was_not_agreed(struct play *p)
 	p->opts.features &= ~BIT64(VIRTIO_F_INDIRECT_DESC);
 	play_open(p);
 	play_disk(p, &(uint32_t){ 0 });
-	prepare(p, &f, RING_REQUEST);
+	prepare(p, &f, RING_REQUEST, false);
 	table_with(&f, f.table, 48, DESC_INDIRECT);
 	check(outcome_of(&p->f, f.r) != OUT_USED || !answered_good(&f), "it was taken");
 	still_serves(p);
@@ -567,7 +571,7 @@ static void once(struct play *p)
 
 	play_open(p);
 	play_disk(p, &(uint32_t){ 0 });
-	prepare(p, &f, RING_REQUEST);
+	prepare(p, &f, RING_REQUEST, false);
 	s.f = &f;
 	check(!pthread_create(&t, NULL, scribble, &s), "no thread");
 	for (unsigned i = 0; i < 300 && !front_gone(&p->f); i++) {

@@ -17,7 +17,7 @@ from lab import BUILD, SANITIZED, cases, main, test, wait_until  # noqa: E402
 PLAY = os.environ.get("VHOST_PLAY", os.path.join(BUILD, "tests", "vhost", "vhost-play"))
 FLOOR = os.environ.get("VHOST_FLOOR", os.path.join(BUILD, "tests", "bench", "bench-vhost-floor"))
 SECONDS = 240 if SANITIZED else 60
-SLOW = "delay:delay_us=60000+mem"  # LUN 2
+SLOW = "delay:delay_us=60000+file"  # LUN 2
 KINDS = (("split", ()), ("packed", ("--packed",)))
 
 
@@ -27,13 +27,13 @@ class Host:
     def __init__(self, lab, options=("--reactors", "1"), queues=8):
         self.lab, self.path, self.queues = lab, lab.path("vhost.sock"), queues
         self.d = lab.start(options=options)
-        self.image = lab.image("64M")
+        self.image, self.slow = lab.image("64M"), lab.image("1M", "slow.img")
         self.serve()
 
     def serve(self):
         d = self.d
         d.export(self.image)
-        d.tgtctl("lun", "create", "1", "--lun", "2", "--type", SLOW, "--bsopts", "size=1M")
+        d.tgtctl("lun", "create", "1", self.slow, "--lun", "2", "--type", SLOW)
         d.tgtctl("lun", "create", "1", "--lun", "3", "--type", "null", "--bsopts", "size=64M")
         d.tgtctl("vhost", "add", d.name, self.path, "--queues", str(self.queues))
 
