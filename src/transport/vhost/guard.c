@@ -18,8 +18,8 @@ static struct {
 	atomic_bool *_Atomic broken;
 } guards[GUARDS];
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* who writes the table; innermost */
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t lock =
+	PTHREAD_MUTEX_INITIALIZER; /* who writes the table or `before`; innermost */
 static struct sigaction before;
 
 static bool meet(uintptr_t at)
@@ -58,19 +58,26 @@ static void on_sigbus(int sig, siginfo_t *info, void *context)
 	(void)context;
 }
 
+/* Again, should a library have put its own in the place. */
 static void install(void)
 {
 	struct sigaction sa = { .sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_ONSTACK };
+	struct sigaction now;
 
+	pthread_mutex_lock(&lock);
 	sigemptyset(&sa.sa_mask);
-	sigaction(SIGBUS, &sa, &before);
+	if (!sigaction(SIGBUS, NULL, &now) && now.sa_sigaction != on_sigbus) {
+		before = now;
+		sigaction(SIGBUS, &sa, NULL);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 void guard_thread(void)
 {
 	sigset_t bus;
 
-	pthread_once(&once, install);
+	install();
 	sigemptyset(&bus);
 	sigaddset(&bus, SIGBUS);
 	pthread_sigmask(SIG_UNBLOCK, &bus, NULL);
@@ -80,7 +87,6 @@ int guard_add(void *addr, size_t len, atomic_bool *broken)
 {
 	int found = -1;
 
-	pthread_once(&once, install);
 	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < GUARDS && found < 0; i++) {
 		if (atomic_load(&guards[i].start))

@@ -99,7 +99,7 @@ static inline void copied(void)
 
 /* ---- the guard (guard.c) ------------------------------------------------------------- */
 
-/* On threads that touch shared memory: SIGBUS must not be blocked there. Installs the handler once. */
+/* On threads that touch shared memory: SIGBUS must not be blocked there. Installs the handler. */
 void guard_thread(void);
 /* From now on faults in [@addr, @addr + @len) are met with zeroes and *@broken is set. A handle, -1: too many. */
 int guard_add(void *addr, size_t len, atomic_bool *broken);
