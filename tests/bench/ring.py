@@ -34,8 +34,9 @@ class Ring(peers.Stgt):
 class RingFloor:
     def __init__(self, bench):
         self.path = os.path.join(bench.folder, "vhost-floor.sock")
-        self.proc = peers.spawn([os.path.join(bench.build, "tests/bench/bench-vhost-floor"), self.path, "--seconds", "86400"],
-                                bench.target_cpus[:1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.proc = peers.spawn([os.path.join(bench.build, "tests/bench/bench-vhost-floor"), self.path, "--seconds",
+                                 "86400"], bench.target_cpus[:1], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                                text=True)
         if not self.proc.stdout.readline().startswith("ready"):
             self.kill()
             raise Trouble("the ring's floor does not start")
@@ -49,8 +50,8 @@ class RingFloor:
 def one(bench, path, pid, args):
     """A run of the front end."""
     o = bench.options
-    proc = peers.spawn([os.path.join(bench.build, "tests/bench/bench-vhost-load"), path, "--pid", str(pid), "--qd", "32",
-                        "--bs", "4K", "--seconds", str(o.seconds), "--warmup", str(o.warmup), *args],
+    proc = peers.spawn([os.path.join(bench.build, "tests/bench/bench-vhost-load"), path, "--pid", str(pid), "--qd",
+                        "32", "--bs", "4K", "--seconds", str(o.seconds), "--warmup", str(o.warmup), *args],
                        bench.generator_cpus, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         out, err = proc.communicate(timeout=o.seconds + 60)
@@ -66,8 +67,8 @@ def one(bench, path, pid, args):
 
 
 def is_dirty(run, o):
-    return (max(run["target_wait_pct"], run["generator_wait_pct"]) > o.max_wait or run["others_cpu_pct"] > o.max_others or
-            run["stolen_pct"] > o.max_stolen)
+    return (max(run["target_wait_pct"], run["generator_wait_pct"]) > o.max_wait or
+            run["others_cpu_pct"] > o.max_others or run["stolen_pct"] > o.max_stolen)
 
 
 def clean(bench, path, pid, args):

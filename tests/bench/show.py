@@ -136,10 +136,10 @@ def rate_lines(name, s):
 
 def ring_lines(s):
     for what in (key[len("ratio "):] for key in s if key.startswith("ratio ")):
-        yield ("vhost: %s: %.3f us of CPU per I/O (%s IOPS), the floor %.3f us (%s IOPS): %.2f; %.3f interrupts per I/O, "
-               "the floor %.3f" % (what, s["cpu " + what], thousands(s["iops " + what]), s["floor cpu " + what],
-                                   thousands(s["floor iops " + what]), s["ratio " + what], s["calls per io " + what],
-                                   s["floor calls per io " + what]))
+        yield ("vhost: %s: %.3f us of CPU per I/O (%s IOPS), the floor %.3f us (%s IOPS): %.2f; %.3f interrupts per "
+               "I/O, the floor %.3f" % (what, s["cpu " + what], thousands(s["iops " + what]), s["floor cpu " + what],
+                                        thousands(s["floor iops " + what]), s["ratio " + what],
+                                        s["calls per io " + what], s["floor calls per io " + what]))
     if s["dirty"]:
         yield "vhost: %d of the runs that count were disturbed" % s["dirty"]
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A hypervisor for the daemon in the simulation. Its socket, its memory and its eventfds are real ones (reactor/sim_real.c),
- * because they are passed; time is virtual. Guest memory is two regions that adjoin, of one file.
+ * A hypervisor for the daemon in the simulation. Its socket, its memory and its eventfds are real ones
+ * (reactor/sim_real.c), because they are passed; time is virtual. Guest memory is two regions that adjoin, of one file.
  */
 #ifndef TESTS_FUZZ_HYPERVISOR_H
 #define TESTS_FUZZ_HYPERVISOR_H

@@ -2,8 +2,8 @@
 /*
  * Messages of a hypervisor to a whole daemon. The first byte is chance; then pieces: a length byte n and n bytes of
  * script. A script's first byte:
- *	bits 0-2  what: raw bytes; a message; a message that is changed; a kick; the daemon runs; time passes; the start of
- *		a driver; another connection
+ *	bits 0-2  what: raw bytes; a message; a message that is changed; a kick; the daemon runs; time passes; the
+ *		start of a driver; another connection
  *	bit 3	  an acknowledgement is asked for
  *	bits 4-7  which descriptors go along
  * A message: its number, then its payload as it is. One that is changed: its number, then pairs (place, value) in a

@@ -256,10 +256,10 @@ def rings_hostile_ones_disturb_no_iscsi_session(lab):
 
 # -- the other server -----------------------------------------------------------------------------------------------
 
-@cases(("split",), ("packed", "--packed"), ("split, tables", "--indirect"), ("packed, flags", "--packed", "--no-event-idx"),
-       ("a table of memory", "--table"))
+@cases(("split",), ("packed", "--packed"), ("split, tables", "--indirect"),
+       ("packed, flags", "--packed", "--no-event-idx"), ("a table of memory", "--table"))
 def floor_serves_the_front_end(lab, *args):
-    """The benchmark's floor is another server from the same standards: what both do alike is rarely the mistake of one."""
+    """The benchmark's floor is another server from the same standards: what both do alike is rarely one's mistake."""
     path = lab.path("floor.sock")
     proc = lab.helper(subprocess.Popen([FLOOR, path, "--store", "mem"], stdout=subprocess.PIPE, text=True))
     assert proc.stdout.readline().startswith("ready"), "the floor does not start"
