@@ -94,7 +94,7 @@ void port_end(struct vhost_port *p, uint64_t grace_ns, const char *why)
 		io_close(r, p->fd);
 		p->fd = -1;
 	}
-	if (p->front) {
+	if (p->front && !p->claiming) { /* else the claim's answer comes first */
 		p->state = VHOST_ENDS;
 		vhost_dev_stop(p->front, grace_ns, why);
 	}
