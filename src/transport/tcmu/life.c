@@ -19,7 +19,7 @@
 #include "transport/tcmu/life.h"
 #include "transport/tcmu/uapi.h"
 
-#define RETRY_NS NSEC_PER_SEC
+#define RETRY_NS (200 * NSEC_PER_MSEC)
 #define REPLY_NS (5 * NSEC_PER_SEC) /* the kernel holds up an administrator no longer than this */
 
 /* ---- waiting ------------------------------------------------------------------------------- */

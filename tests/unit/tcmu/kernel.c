@@ -198,7 +198,8 @@ bool kernel_queue_tmr(struct kernel *k, uint8_t type, const uint16_t *ids, unsig
 	e.hdr.len_op = len | TCMU_OP_TMR;
 	memset(k->map + k->cmdr_off + at, 0, len);
 	memcpy(k->map + k->cmdr_off + at, &e, sizeof(e));
-	memcpy(k->map + k->cmdr_off + at + sizeof(e), ids, n * sizeof(*ids));
+	if (n)
+		memcpy(k->map + k->cmdr_off + at + sizeof(e), ids, n * sizeof(*ids));
 	advance(k, at, len);
 	return true;
 }

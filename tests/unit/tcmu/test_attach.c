@@ -30,7 +30,7 @@ static int setup(void **state)
 	memset(&t, 0, sizeof(t));
 	world_begin();
 	world_serve();
-	log_set_level((enum log_level) - 1);
+	log_to(quiet);
 	return 0;
 }
 

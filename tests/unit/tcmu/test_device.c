@@ -520,7 +520,7 @@ static void a_corrupt_ring_ends_its_device_alone(void **state)
 	world_ready(u);
 	world_ready(v);
 	log_to(NULL);
-	log_set_level((enum log_level) - 1);
+	log_to(quiet);
 	kernel_set_head(&world.uio[u].k, kernel_head(&world.uio[u].k) + 64);
 	world_poke(u);
 	world_until(waits(u, "corrupt"));
@@ -539,7 +539,7 @@ static int reconfigured(unsigned u, uint16_t type, const void *data, uint16_t le
 {
 	unsigned before = world.replies;
 
-	log_set_level((enum log_level) - 1);
+	log_to(quiet);
 	world_reconfig(u, type, data, len);
 	world_until(world.replies > before);
 	assert_int_equal(world.reply_cmd, TCMU_CMD_RECONFIG_DEVICE_DONE);

@@ -242,6 +242,8 @@ static void uio_unmake(struct uio *u)
 	u->there = false;
 	if (u->fd >= 0)
 		close(u->fd);
+	while (u->nstale)
+		close(u->stale[--u->nstale]);
 	munmap(u->k.map, uio_bytes());
 	close(u->memory);
 	kernel_fini(&u->k);
@@ -299,8 +301,9 @@ static int fake_open_uio(const char *name, size_t size, void **map)
 	must(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv));
 	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, u->memory, 0);
 	must(*map != MAP_FAILED);
+	must(u->nstale < array_size(u->stale));
 	if (u->fd >= 0)
-		close(u->fd);
+		u->stale[u->nstale++] = u->fd;
 	u->fd = sv[0];
 	return sv[1];
 }

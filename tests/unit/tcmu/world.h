@@ -20,11 +20,13 @@
 #define WORLD_UIOS 80
 
 struct uio {
-	bool there;
+	_Atomic bool there;
 	char name[256]; /* tcm-user/0/disk1/... */
 	struct kernel k;
 	int memory; /* a file that both map */
-	int fd; /* the kernel's end of the socket pair */
+	_Atomic int fd; /* the kernel's end of the socket pair */
+	int stale[16]; /* ends of earlier opens: somebody may still look at them */
+	unsigned nstale;
 	_Atomic bool open;
 	unsigned notified; /* uio writes */
 };
