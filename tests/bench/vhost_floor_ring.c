@@ -193,13 +193,13 @@ static bool interrupt_packed(struct vf_queue *q)
 
 /* ---- both ------------------------------------------------------------------------------- */
 
-void vf_serve(struct vf *v, struct vf_queue *q, unsigned index)
+/* Answer what there is, at most @most chains; how many. */
+static unsigned answer(struct vf *v, struct vf_queue *q, unsigned index, unsigned most)
 {
 	static struct vf_chain chain;
-	uint64_t one = 1;
 	unsigned n = 0;
 
-	for (; v->packed ? next_packed(v, q, &chain) : next_split(v, q, &chain); n++) {
+	for (; n < most && (v->packed ? next_packed(v, q, &chain) : next_split(v, q, &chain)); n++) {
 		uint32_t written = index >= RING_REQUEST   ? vf_request(v, &chain)
 				   : index == RING_CONTROL ? vf_control(&chain)
 							   : 0;
@@ -209,11 +209,23 @@ void vf_serve(struct vf *v, struct vf_queue *q, unsigned index)
 		else
 			used_split(q, &chain, written);
 	}
-	if (!n)
-		return;
-	if (!v->packed)
-		share_le16(q->used + 2, q->last_used);
-	if ((v->packed ? interrupt_packed(q) : interrupt_split(v, q)) && q->call >= 0 &&
-	    write(q->call, &one, sizeof(one)) < 0)
-		die(END_TROUBLE, "an interrupt cannot be sent");
+	return n;
+}
+
+/* A driver that keeps up would have it go round and round: positions tell apart no more than a round. */
+void vf_serve(struct vf *v, struct vf_queue *q, unsigned index)
+{
+	unsigned most = q->num / 4 + 1, n;
+	uint64_t one = 1;
+
+	do {
+		n = answer(v, q, index, most);
+		if (!n)
+			return;
+		if (!v->packed)
+			share_le16(q->used + 2, q->last_used);
+		if ((v->packed ? interrupt_packed(q) : interrupt_split(v, q)) && q->call >= 0 &&
+		    write(q->call, &one, sizeof(one)) < 0)
+			die(END_TROUBLE, "an interrupt cannot be sent");
+	} while (n == most);
 }
