@@ -37,7 +37,8 @@ static void tell(struct vhost_dev *d, uint64_t lun, uint32_t event, uint32_t rea
 	struct vqueue *q = &d->q[VSCSI_EVENT_QUEUE];
 	struct vscsi_event e = {
 		.event = event,
-		.lun = { 1, 0, (uint8_t)(0x40 | lun >> 8), (uint8_t)lun },
+		/* as in REPORT LUNS: Linux takes the bytes for the number that it knows the unit by */
+		.lun = { 1, 0, (uint8_t)(lun > 255 ? 0x40 | lun >> 8 : 0), (uint8_t)lun },
 		.reason = reason,
 	};
 
