@@ -104,8 +104,8 @@ bool ring_take_news(struct ring *r);
 
 /*
  * After ring_open(): the commands that were taken by somebody who is gone. @answer fills in what each ends with;
- * @once is what it was taken with. Those that were not taken are left for ring_peek(). Returns how many there were, -EUCLEAN:
- * the entries do not say which (whoever had them died between two words); then nothing has been touched,
+ * @once is what it was taken with. Those that were not taken are left for ring_peek(). Returns how many there were;
+ * -EUCLEAN: the entries do not say which (whoever had them died between two words); then nothing has been touched,
  * *@once says whether there is any with it, and the kernel has to reset the ring.
  */
 int ring_recover(struct ring *r, void (*answer)(struct ring_answer *a, bool once), bool *once);

@@ -326,8 +326,8 @@ static int fake_join(int fd, uint32_t group)
 /* ---- configfs: files come with their folder, and go with it -------------------------------------- */
 
 /*
- * Who writes there waits in the kernel until the handler has replied. The other thread asks, the one that steps the world
- * does it.
+ * Who writes there waits in the kernel until the handler has replied. The other thread asks, the one that steps the
+ * world does it.
  */
 static struct {
 	pthread_mutex_t one;
