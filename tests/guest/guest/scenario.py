@@ -398,6 +398,46 @@ def _try(*command, seconds=20):
                        timeout=seconds)
 
 
+def _within(seconds, function):
+    """In a child, which may be stuck in the kernel for longer than we wait."""
+    pid = os.fork()
+    if not pid:
+        with contextlib.suppress(BaseException):
+            function()
+        os._exit(0)
+    try:
+        wait_until("putting away is done", lambda: os.waitpid(pid, os.WNOHANG)[0], seconds)
+    except Failed as e:
+        note("%s: %s" % (e, " < ".join(line.split()[-1] for line in read("/proc/%d/stack" % pid).splitlines())))
+
+
+def _target_objects():
+    """What is left in configfs of the kernel's target, so that no later daemon serves it. Its daemon is gone."""
+    root = "/sys/kernel/config/target"
+    for state in glob.glob("/sys/bus/scsi/devices/*/state"):
+        if "/tcm_loop" in os.path.realpath(state):  # nothing more is sent to it, not even a flush when it goes
+            for cache in glob.glob(os.path.dirname(state) + "/scsi_disk/*/cache_type"):
+                write(cache, "temporary write through")
+            with contextlib.suppress(OSError):
+                write(state, "offline")
+    for action in glob.glob(root + "/core/user_*/*/action"):
+        for name, value in (("block_dev", 1), ("reset_ring", 2)):  # what is under way ends as a hardware error
+            with contextlib.suppress(OSError):
+                write("%s/%s" % (action, name), value)
+    fabrics = [entry for entry in glob.glob(root + "/*/") if os.path.basename(entry[:-1]) != "core"]
+    for top in fabrics + glob.glob(root + "/core/user_*/"):
+        for folder, inside, _ in os.walk(top, topdown=False):
+            for name in inside:
+                path = os.path.join(folder, name)
+                with contextlib.suppress(OSError):  # the kernel's own folders go with those that hold them
+                    if os.path.islink(path):
+                        os.unlink(path)
+                    else:
+                        os.rmdir(path)
+        with contextlib.suppress(OSError):
+            os.rmdir(top)
+
+
 def put_away(job):
     """Whatever a scenario has left: mounts, sessions, processes, files. There may be nothing."""
     folder = "/img/" + job
@@ -417,5 +457,7 @@ def put_away(job):
     for pid in marked(job):
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
+    if glob.glob("/sys/kernel/config/target/core/user_*"):
+        _within(30, _target_objects)
     udev(False)
     shutil.rmtree(folder, ignore_errors=True)
