@@ -33,9 +33,14 @@ static struct tcmu_task *task_of(struct scsi_cmd *cmd)
 	return container_of(cmd, struct tcmu_task, scsi);
 }
 
-static void count(_Atomic uint64_t *counter, int64_t n)
+static struct tcmu_counts *counts(const struct tcmu_side *s)
 {
-	atomic_fetch_add_explicit(counter, (uint64_t)n, memory_order_relaxed);
+	return &container_of(s, struct tcmu_device, side)->server->counts[reactor_id(s->reactor)];
+}
+
+static void count(uint64_t *counter)
+{
+	__atomic_store_n(counter, *counter + 1, __ATOMIC_RELAXED);
 }
 
 static void work_later(struct tcmu_side *s)
@@ -56,7 +61,7 @@ static void post_end(struct tcmu_side *s)
 	io_forget(s->reactor, s->fd);
 	pool_fini(&s->tasks);
 	pool_fini(&s->many);
-	count(&d->server->served, -1);
+	atomic_fetch_sub(&d->server->served, 1);
 	reactor_post(d->server->control, &d->end_msg, tcmu_device_ended);
 }
 
@@ -79,7 +84,7 @@ static void ring_is_broken(struct tcmu_side *s)
 		return;
 	log_err("tcmu %s: its ring is corrupt: %s; it is not served any more", d->core,
 		s->ring.broken);
-	count(&d->server->ring_errors, 1);
+	count(&counts(s)->ring_errors);
 	drop(s, s->ring.broken);
 }
 
@@ -93,7 +98,7 @@ static void put_task(struct tcmu_task *t)
 		pool_put(&s->many, t->many);
 	pool_put(&s->tasks, t);
 	s->ntasks--;
-	count(&t->device->server->tasks, -1);
+	count(&counts(s)->ended);
 }
 
 static struct tcmu_task *get_task(struct tcmu_side *s, uint32_t segments)
@@ -112,7 +117,7 @@ static struct tcmu_task *get_task(struct tcmu_side *s, uint32_t segments)
 		}
 	}
 	s->ntasks++;
-	count(&t->device->server->tasks, 1);
+	count(&counts(s)->begun);
 	return t;
 }
 
@@ -156,8 +161,9 @@ static bool take_command(struct tcmu_side *s, struct ring_entry *e)
 	t->scsi.expected = t->total;
 	/* one list for both: a command has one direction, which its row says */
 	shared_data_init(&t->data, t->many ? t->many : t->few, n, t->many ? t->many : t->few, n);
-	count(&s->commands, 1);
-	count(&t->device->server->commands, 1);
+	atomic_store_explicit(&s->commands,
+			      atomic_load_explicit(&s->commands, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
 	cmd_submit(&t->scsi);
 	return true;
 }
@@ -171,7 +177,7 @@ static void take_unknown(struct tcmu_side *s, struct ring_entry *e)
 	unsigned n;
 
 	log_warn("tcmu %s: an entry of a kind that is not known", device_of(s)->core);
-	count(&device_of(s)->server->unknown_entries, 1);
+	count(&counts(s)->unknown_entries);
 	if (ring_take(&s->ring, e, &slot, false, NULL, &n, &total))
 		ring_complete(&s->ring, &slot, &a);
 	work_later(s);
@@ -195,7 +201,7 @@ static void was_reset(struct tmf *t)
  */
 static void manage(struct tcmu_side *s, struct ring_entry *e)
 {
-	count(&device_of(s)->server->tmr, 1);
+	count(&counts(s)->tmr);
 	log_info("tcmu %s: task management function %u, %u commands", device_of(s)->core, e->tmr,
 		 e->ids);
 	for (uint32_t i = 0; i < e->ids; i++) {
@@ -478,7 +484,7 @@ void tcmu_side_start(struct tcmu_device *d, struct it_nexus *n)
 	s->grace = (struct timer){ 0 };
 	memset(s->lun, 0, sizeof(s->lun));
 	be_store(s->lun, 2, lun < 256 ? lun : lun | 0x4000); /* SAM-6 4.7.7: peripheral, flat */
-	count(&d->server->served, 1);
+	atomic_fetch_add(&d->server->served, 1);
 	reactor_post(s->reactor, &d->start_msg, started);
 }
 

@@ -42,6 +42,18 @@ int tcmu_read_line(const char *path, char *out, size_t size)
 	return n < 0 ? (int)n : 0;
 }
 
+static bool minor_of(const char *name, unsigned *minor)
+{
+	unsigned long n;
+	char *end;
+
+	if (strncmp(name, "uio", 3) || name[3] < '0' || name[3] > '9')
+		return false;
+	n = strtoul(name + 3, &end, 10);
+	*minor = (unsigned)n;
+	return !*end && n <= UINT32_MAX;
+}
+
 void tcmu_each_uio(const char *sysfs, void (*fn)(void *arg, unsigned minor, const char *name),
 		   void *arg)
 {
@@ -49,13 +61,12 @@ void tcmu_each_uio(const char *sysfs, void (*fn)(void *arg, unsigned minor, cons
 	CLEANUP_CLOSEDIR DIR *dir = NULL;
 	struct dirent *de;
 	unsigned minor;
-	char end;
 
 	if (tcmu_path(path, "%s/class/uio", sysfs))
 		return;
 	dir = opendir(path);
 	while (dir && (de = readdir(dir))) {
-		if (sscanf(de->d_name, "uio%u%c", &minor, &end) != 1 ||
+		if (!minor_of(de->d_name, &minor) ||
 		    tcmu_path(path, "%s/class/uio/%.32s/name", sysfs, de->d_name) ||
 		    tcmu_read_line(path, name, sizeof(name)))
 			continue;

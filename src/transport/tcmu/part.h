@@ -131,6 +131,12 @@ struct tcmu_device {
 	struct tcmu_side side;
 };
 
+/* Single writer, read relaxed by any thread. */
+struct tcmu_counts {
+	_Alignas(64) uint64_t begun, ended; /* commands */
+	uint64_t unknown_entries, ring_errors, tmr;
+};
+
 struct tcmu_server {
 	struct targets *ts;
 	struct reactor *control;
@@ -145,7 +151,8 @@ struct tcmu_server {
 	void (*stop_done)(void *arg);
 	void *stop_arg;
 	unsigned jobs; /* attaches and detaches under way */
-	_Atomic uint64_t served, tasks, unknown_entries, ring_errors, tmr, commands;
+	_Atomic uint64_t served;
+	struct tcmu_counts counts[REACTORS_MAX]; /* by reactor */
 };
 
 /* The reactor's half (device.c). @d is claimed; its end message follows once. */

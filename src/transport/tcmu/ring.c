@@ -371,7 +371,7 @@ void ring_complete(struct ring *r, struct ring_slot *s, const struct ring_answer
 {
 	struct ring_slot *first = list_first(&r->slots, struct ring_slot, link);
 
-	if (!r->broken && first != s)
+	if (!r->broken && first && first != s)
 		change_places(r, s, first);
 	list_del(&s->link);
 	if (r->broken)

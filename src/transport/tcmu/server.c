@@ -290,7 +290,7 @@ void tcmu_device_info(const struct tcmu_device *d, struct tcmu_device_info *i)
 	i->sid = d->sid;
 	i->commands = atomic_load(&d->side.commands);
 	snprintf(i->block, sizeof(i->block), "%s", d->block);
-	if (!*d->block && d->state == TCMU_SERVES && !d->telling) /* for whoever asks next */
+	if (d->state == TCMU_SERVES && !d->telling) /* for whoever asks next */
 		tcmu_tell((struct tcmu_device *)d, true);
 }
 
@@ -306,12 +306,17 @@ struct tcmu_device *tcmu_find(struct tcmu_server *s, const char *target, uint64_
 
 void tcmu_get_live(const struct tcmu_server *s, struct tcmu_live *l)
 {
-	l->devices = atomic_load(&s->served);
-	l->tasks = atomic_load(&s->tasks);
-	l->commands = atomic_load(&s->commands);
-	l->unknown_entries = atomic_load(&s->unknown_entries);
-	l->ring_errors = atomic_load(&s->ring_errors);
-	l->tmr = atomic_load(&s->tmr);
+	*l = (struct tcmu_live){ .devices = atomic_load(&s->served) };
+	for (unsigned i = 0; i < REACTORS_MAX; i++) {
+		const struct tcmu_counts *c = &s->counts[i];
+
+		l->tasks -= __atomic_load_n(&c->ended, __ATOMIC_RELAXED);
+		l->commands += __atomic_load_n(&c->begun, __ATOMIC_RELAXED);
+		l->unknown_entries += __atomic_load_n(&c->unknown_entries, __ATOMIC_RELAXED);
+		l->ring_errors += __atomic_load_n(&c->ring_errors, __ATOMIC_RELAXED);
+		l->tmr += __atomic_load_n(&c->tmr, __ATOMIC_RELAXED);
+	}
+	l->tasks += l->commands;
 }
 
 /* ---- life -------------------------------------------------------------------------------------------------- */
@@ -332,8 +337,10 @@ static char *copy(const char *path, const char *usual)
 struct tcmu_server *tcmu_server_create(struct targets *ts, const struct tcmu_opts *o, struct err *e)
 {
 	static const struct tcmu_opts usual;
-	struct tcmu_server *s = calloc(1, sizeof(*s));
+	struct tcmu_server *s = aligned_alloc(64, round_up(sizeof(*s), 64));
 
+	if (s)
+		memset(s, 0, sizeof(*s));
 	if (!o)
 		o = &usual;
 	if (s) {

@@ -13,8 +13,6 @@
 
 #include "transport/tcmu/part.h"
 
-extern char **environ;
-
 #define RECEIVE_BYTES (1 << 20) /* events of many devices at once */
 
 static int linux_netlink(void)

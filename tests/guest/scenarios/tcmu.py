@@ -2,7 +2,7 @@
 """A logical unit becomes a disk of this host by TCMU and tcm_loop: geometry, data, resize, resets; and goes again."""
 # lab: subset yes
 # lab: seconds 90
-# lab: modules target_core_mod target_core_user tcm_loop sd_mod sg ext4
+# lab: modules target_core_mod target_core_user tcm_loop sd_mod sg ext4 brd
 # lab: needs sg_inq sg_vpd sg_reset mkfs.ext4 fio
 
 from scenario import *
@@ -68,5 +68,11 @@ with point("attached again, it has its data"):
     with mounted(disk) as folder:
         pass
     d.tgtctl("detach", 1, 1)
+with point("a store that reads and writes directly does so in the ring's own pages"):
+    d.tgtctl("lun", "create", 1, "/dev/ram0", "--lun", 2, "--bsoflags", "direct")
+    disk = attach(2)["block"]
+    run("fio", "--name=d", "--filename=" + disk, "--rw=randwrite", "--bs=4k", "--size=1M", "--direct=1",
+        "--ioengine=libaio", "--iodepth=8", "--verify=crc32c", "--do_verify=1", "--verify_fatal=1")
+    d.tgtctl("detach", 1, 2)
 with point("the kernel logged no I/O error"):
     assert "I/O error" not in log(), log()
