@@ -186,9 +186,9 @@ void front_barrier(struct front *f)
 bool front_gone(struct front *f)
 {
 	uint8_t byte;
+	ssize_t n = recv(f->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
-	return recv(f->sock, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0 ||
-	       (errno != EAGAIN && errno != EINTR);
+	return !n || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
 bool front_ended(struct front *f)
@@ -198,9 +198,12 @@ bool front_ended(struct front *f)
 	uint8_t rest[256];
 
 	while (front_now_ms() < until) {
+		ssize_t n;
+
 		if (poll(&p, 1, 100) <= 0)
 			continue;
-		if (recv(f->sock, rest, sizeof(rest), MSG_DONTWAIT) <= 0 && errno != EAGAIN)
+		n = recv(f->sock, rest, sizeof(rest), MSG_DONTWAIT);
+		if (!n || (n < 0 && errno != EAGAIN))
 			return true;
 	}
 	return false;

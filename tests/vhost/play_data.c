@@ -386,6 +386,55 @@ static void the_attributes_are_taken(struct play *p)
 	}
 }
 
+/* ---- configuration -------------------------------------------------------------------------- */
+
+/* Read or write @len bytes at @at; false: it was refused. */
+static bool config(struct front *f, bool set, uint32_t at, uint8_t *bytes, uint32_t len)
+{
+	uint32_t request = set ? VU_SET_CONFIG : VU_GET_CONFIG;
+	uint8_t payload[VU_CONFIG + CONFIG_SIZE] = { 0 };
+
+	put_le32(payload, at);
+	put_le32(payload + 4, len);
+	if (set) {
+		memcpy(payload + VU_CONFIG, bytes, len);
+		return !front_tell(f, request, payload, VU_CONFIG + len, NULL, 0);
+	}
+	check(front_send(f, request, VU_VERSION, payload, VU_CONFIG + len, NULL, 0),
+	      "it has ended");
+	if (front_reply(f, request, payload, sizeof(payload), NULL) != (int)(VU_CONFIG + len))
+		return false;
+	memcpy(bytes, payload + VU_CONFIG, len);
+	return true;
+}
+
+static void the_configuration_is_read_and_written(struct play *p)
+{
+	uint8_t c[CONFIG_SIZE], short_sense[4] = { 20 };
+	struct front_request r;
+
+	p->opts.protocol |= BIT64(VU_P_CONFIG);
+	play_open(p);
+	play_disk(p, &(uint32_t){ 0 });
+	check(config(&p->f, false, 0, c, sizeof(c)), "no configuration");
+	check(le32_at(c + CONFIG_QUEUES) == p->f.queues_offered - RING_REQUEST, "%u request queues",
+	      le32_at(c + CONFIG_QUEUES));
+	check(le32_at(c + CONFIG_EVENT_SIZE) >= EVENT_BUFFER, "events of %u bytes",
+	      le32_at(c + CONFIG_EVENT_SIZE));
+	check(le32_at(c + CONFIG_SENSE_SIZE) == SENSE_ROOM &&
+		      le32_at(c + CONFIG_CDB_SIZE) == CDB_ROOM,
+	      "sense data of %u, CDBs of %u bytes", le32_at(c + CONFIG_SENSE_SIZE),
+	      le32_at(c + CONFIG_CDB_SIZE));
+	check(!config(&p->f, true, CONFIG_QUEUES, short_sense, 4), "what is read only was written");
+	check(config(&p->f, true, CONFIG_SENSE_SIZE, short_sense, 4), "sense_size is not taken");
+	request_room(&p->f, &r, 0);
+	r.resp_len = RESP_SENSE + 20;
+	cdb_none(&r, 0xff);
+	request_do(&r);
+	check(r.status == 2 && r.sense_len <= 20 && sense_code(&r) == 0x2000,
+	      "%u bytes of sense data", r.sense_len);
+}
+
 const struct scenario data_scenarios[] = {
 	{ "the_devices_describe_themselves", the_devices_describe_themselves },
 	{ "luns_are_reported", luns_are_reported },
@@ -401,5 +450,6 @@ const struct scenario data_scenarios[] = {
 	{ "a_lun_that_is_not_there_is_not_supported", a_lun_that_is_not_there_is_not_supported },
 	{ "faster_commands_overtake", faster_commands_overtake },
 	{ "the_attributes_are_taken", the_attributes_are_taken },
+	{ "the_configuration_is_read_and_written", the_configuration_is_read_and_written },
 	{ NULL },
 };

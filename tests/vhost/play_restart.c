@@ -259,13 +259,17 @@ static bool any_busy(void)
 	return false;
 }
 
-/* Keep all at work until @until are answered (0: until the connection ends). False: it has ended. */
-static bool load(struct play *p, uint64_t until)
+/*
+ * Keep all at work until @until are answered (0: until the connection ends), and then, if @all, those that are
+ * under way. False: it has ended.
+ */
+static bool load(struct play *p, uint64_t until, bool all)
 {
 	uint64_t patience = front_now_ms() + (uint64_t)front_patience();
 	unsigned queues = p->f.opts.queues;
 
-	for (uint64_t last = answered; !until || answered < until || any_busy(); last = answered) {
+	for (uint64_t last = answered; !until || answered < until || (all && any_busy());
+	     last = answered) {
 		for (unsigned i = 0; i < DEPTH && (!until || answered < until); i++)
 			if (!worker[i].r.busy) {
 				next_of(&worker[i]);
@@ -285,13 +289,11 @@ static bool load(struct play *p, uint64_t until)
 	return true;
 }
 
-static void every_request_survives_the_server(struct play *p)
+static void start_load(struct play *p)
 {
-	unsigned kills = p->count ? p->count : 3;
 	uint32_t size;
 
 	p->opts.queues = p->opts.queues ? p->opts.queues : 2;
-	p->opts.ring_size = p->opts.ring_size ? p->opts.ring_size : 128;
 	play_open(p);
 	play_disk(p, &size);
 	for (unsigned i = 0; i < DEPTH; i++) {
@@ -307,15 +309,48 @@ static void every_request_survives_the_server(struct play *p)
 		    2) /* these end after others that come later: the ring alone does not tell */
 			lun_bytes(worker[i].r.lun, 0, p->slow_lun);
 	}
-	while (kills--) {
-		check(load(p, answered + 500 + 37 * kills), "the connection ended by itself");
-		play_say("kill");
-		check(!load(p, 0), "the connection does not end");
-		front_reopen(&p->f);
-	}
-	check(load(p, answered + 2000), "the connection ended by itself");
+}
+
+static void end_load(struct play *p)
+{
+	check(load(p, answered + 2000, true), "the connection ended by itself");
 	for (unsigned i = 0; i < DEPTH; i++)
 		free(worker[i].data);
+}
+
+static void every_request_survives_the_server(struct play *p)
+{
+	start_load(p);
+	for (unsigned kills = p->count ? p->count : 3; kills--;) {
+		check(load(p, answered + 500 + 37 * kills, false),
+		      "the connection ended by itself");
+		play_say("kill");
+		check(!load(p, 0, false), "the connection does not end");
+		front_reopen(&p->f);
+	}
+	end_load(p);
+}
+
+/* The hypervisor hangs up with requests under way, and comes again with its memory as it is. */
+static void every_request_survives_the_connection(struct play *p)
+{
+	start_load(p);
+	for (unsigned i = p->count ? p->count : 12; i--;) {
+		check(load(p, answered + 100 + 37 * i, false), "the connection ended by itself");
+		front_reopen(&p->f);
+	}
+	end_load(p);
+}
+
+/* By who administers: what is under way is answered or not, and then it ends. */
+static void the_connection_is_ended_under_requests(struct play *p)
+{
+	start_load(p);
+	check(load(p, 300, false), "the connection ended by itself");
+	play_ask("end");
+	for (unsigned i = 0; i < DEPTH; i++)
+		free(worker[i].data);
+	check(front_ended(&p->f), "the connection does not end");
 }
 
 const struct scenario restart_scenarios[] = {
@@ -329,5 +364,7 @@ const struct scenario restart_scenarios[] = {
 	{ "front_ends_die_with_requests_under_way", front_ends_die_with_requests_under_way },
 	{ "a_front_end_dies_with_a_reservation", a_front_end_dies_with_a_reservation },
 	{ "every_request_survives_the_server", every_request_survives_the_server },
+	{ "every_request_survives_the_connection", every_request_survives_the_connection },
+	{ "the_connection_is_ended_under_requests", the_connection_is_ended_under_requests },
 	{ NULL },
 };

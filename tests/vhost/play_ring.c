@@ -311,6 +311,15 @@ static void table_in_a_table(struct forge *f)
 	let_go(f);
 }
 
+/* What is right but for the flag. */
+static void tables_flag_in_a_table(struct forge *f)
+{
+	entry(f, 0, f->head, REQ_SIZE, DESC_INDIRECT | DESC_NEXT);
+	entry(f, 1, f->resp, RESP_SIZE, DESC_WRITE);
+	desc(f, 0, f->table, 32, DESC_INDIRECT);
+	let_go(f);
+}
+
 static void table_that_names_itself(struct forge *f)
 {
 	entry(f, 0, f->table, 16, DESC_INDIRECT);
@@ -412,6 +421,7 @@ static const struct crime crimes[] = {
 	C(table_to_write, .may_be_good = true), /* the flag is to be ignored */
 	C(table_at_an_odd_place, .may_be_good = true),
 	C(table_in_a_table),
+	C(tables_flag_in_a_table),
 	C(table_that_names_itself),
 	C(loop_in_a_table, .split_only = true),
 	C(next_beyond_a_table, .split_only = true),

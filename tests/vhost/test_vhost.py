@@ -64,6 +64,10 @@ class Host:
         watch.cancel()
         assert not status, said or "ended with status %d" % status
 
+    def sid(self):
+        """Of the session that a front end is."""
+        return [s["sid"] for s in self.d.tgtctl_json("session", "list") if "vhost" in s][0]
+
     def descriptors(self):
         return len(os.listdir("/proc/%d/fd" % self.d.proc.pid))
 
@@ -111,7 +115,8 @@ DATA = ("the_devices_describe_themselves", "luns_are_reported", "what_is_written
         "data_is_scattered_over_odd_boundaries", "headers_lie_in_single_bytes", "rings_go_round_many_times",
         "several_queues_work_at_once", "residuals_count_what_is_missing", "too_little_room_is_no_harm",
         "sense_data_comes_with_the_answer", "another_target_is_a_bad_target",
-        "a_lun_that_is_not_there_is_not_supported", "faster_commands_overtake", "the_attributes_are_taken")
+        "a_lun_that_is_not_there_is_not_supported", "faster_commands_overtake", "the_attributes_are_taken",
+        "the_configuration_is_read_and_written")
 LESS = ("--count", "5000") if SANITIZED else ()
 
 scenarios("data", (("split", LESS), ("packed", ("--packed", *LESS)),
@@ -156,7 +161,8 @@ scenarios("memory", KINDS,
 scenarios("restart", KINDS,
           ("drivers_stop_and_start_again", "a_ring_that_stops_ends_what_is_under_way", "a_disabled_ring_waits",
            "a_reset_device_begins_anew", "a_second_connection_is_refused", "front_ends_die_at_any_point",
-           "front_ends_die_within_a_message", "front_ends_die_with_requests_under_way"))
+           "front_ends_die_within_a_message", "front_ends_die_with_requests_under_way",
+           "every_request_survives_the_connection"))
 
 
 # -- what needs somebody outside ------------------------------------------------------------------------------------
@@ -252,6 +258,27 @@ def rings_hostile_ones_disturb_no_iscsi_session(lab):
         worker.join()
     assert not trouble, trouble[0]
     iscsi.logout()
+
+
+@test
+def restart_ports_come_and_go(lab):
+    """Under a front end that is at work; its session is one like others."""
+    host = Host(lab)
+    d = host.d
+    done = d.tgtctl("vhost", "add", d.name, host.path, check=False)
+    assert done.returncode and "vhost.sock" in done.stderr, done.stderr
+    done = d.tgtctl("vhost", "add", d.name, host.image, check=False)
+    assert done.returncode and "no socket" in done.stderr and os.path.getsize(host.image), done.stderr
+
+    def remove():
+        d.tgtctl("vhost", "remove", host.path)
+        assert not os.path.exists(host.path), "the socket is still there"
+    for action in (remove, lambda: d.tgtctl("session", "close", "1", str(host.sid()))):
+        host.play("the_connection_is_ended_under_requests", answers={"end": action})
+        wait_until("nothing is left of it", host.nothing_is_left)
+        if action is remove:
+            d.tgtctl("vhost", "add", d.name, host.path)
+        host.play("the_devices_describe_themselves")
 
 
 # -- the other server -----------------------------------------------------------------------------------------------

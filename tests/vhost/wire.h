@@ -128,6 +128,7 @@ enum vu_protocol_feature {
 #define VU_VRING_STATE 8 /* index, number */
 #define VU_VRING_ADDR 40 /* index, flags, descriptors, used, available, log */
 #define VU_INFLIGHT 20 /* size, offset: 64 bits; queues, queue size: 16 */
+#define VU_CONFIG 12 /* offset, size, flags; then the bytes */
 #define VU_NO_FD 0x100u /* in the number that comes with kick, call and err */
 
 /* ---- virtio: features and rings ------------------------------------------------------- */
@@ -207,6 +208,13 @@ enum {
 	VS_FUNCTION_REJECTED = 11,
 	VS_INCORRECT_LUN = 12,
 };
+
+/* Configuration: eight fields of 4 bytes, two of 2, one of 4 (5.6.4). */
+#define CONFIG_SIZE 36
+#define CONFIG_QUEUES 0
+#define CONFIG_EVENT_SIZE 16
+#define CONFIG_SENSE_SIZE 20
+#define CONFIG_CDB_SIZE 24
 
 /* Control: type (4); a function: subtype (4), lun (8), id (8), answered by a response byte. */
 enum { CTRL_TMF = 0, CTRL_AN_QUERY = 1, CTRL_AN_SUBSCRIBE = 2 };
