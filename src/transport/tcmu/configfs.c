@@ -453,12 +453,22 @@ static void remove_device(struct offload *o)
 			a->core, strerror(-res));
 }
 
+static bool is_listed(struct tcmu_server *s, const char *core)
+{
+	const struct tcmu_device *d;
+
+	list_for_each(d, &s->devices, link)
+		if (!strcmp(d->core, core))
+			return true;
+	return false;
+}
+
 static void wait_gone(struct timer *t)
 {
 	struct tcmu_attach *a = container_of(t, struct tcmu_attach, timer);
 	struct tcmu_server *s = a->server;
 
-	if (!find_core(s, a->core) || s->stopping) {
+	if (!is_listed(s, a->core) || s->stopping) {
 		finish(a);
 	} else if (reactor_now(s->control) > a->give_up) {
 		err_set(&a->err, -ETIMEDOUT, "%s does not end: its store still has commands",
