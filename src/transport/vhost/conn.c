@@ -359,6 +359,8 @@ void conn_cancel(struct vhost_dev *d)
 {
 	struct vconn *c = &d->conn;
 
+	/* at once: the kernel may keep the file for what is being cancelled, and close() would tell nobody */
+	(void)shutdown(c->fd, SHUT_RDWR);
 	if (io_pending(&c->rx))
 		io_cancel(&c->rx);
 	if (io_pending(&c->tx))
