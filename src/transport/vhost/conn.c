@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The socket of a front end: messages are received with exact lengths, run one at a time, and answered before the next one
- * is read. What is malformed closes the connection; what is refused closes it too, unless the message asks for an answer.
+ * The socket of a front end: messages are received with exact lengths, run one at a time, and
+ * answered before the next one
+ * is read. What is malformed closes the connection; what is refused closes it too, unless the
+ * message asks for an answer.
  */
 #include <errno.h>
 #include <fcntl.h>

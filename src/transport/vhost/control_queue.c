@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The control queue (virtio 1.2, 5.6.6.2): task management, and asynchronous notifications, of which there are none. */
+/*
+ * The control queue (virtio 1.2, 5.6.6.2): task management, and asynchronous notifications, of which
+ * there are none.
+ */
 #include <string.h>
 
 #include "base/sgl.h"

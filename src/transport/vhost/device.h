@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A connected front end: its socket, its memory, its rings, and the I_T nexus that they are. All of it lives on the nexus's
+ * A connected front end: its socket, its memory, its rings, and the I_T nexus that they are. All
+ * of it lives on the nexus's
  * reactor; control makes it, starts it by message, and frees it when it says that it is gone.
  */
 #ifndef STGT_TRANSPORT_VHOST_DEVICE_H
@@ -195,7 +196,8 @@ void vhost_dev_start(struct vhost_dev *d, struct vhost_part *part, struct it_nex
 /* From control, once: let commands end, at most @grace_ns; then close, because of @why (static). */
 void vhost_dev_stop(struct vhost_dev *d, uint64_t grace_ns, const char *why);
 /*
- * From control: has the front end hung up? @probed follows on control, with d->ended_at_probe, before d->gone. False: it is
+ * From control: has the front end hung up? @probed follows on control, with d->ended_at_probe,
+ * before d->gone. False: it is
  * ending anyway, and @probed is not called.
  */
 bool vhost_dev_probe(struct vhost_dev *d, void (*probed)(struct vhost_dev *d));

@@ -13,7 +13,7 @@
 #define GUARDS 4096
 
 static struct {
-	_Atomic uintptr_t start; /* 0: free. Written last when taken, first when given back */
+	uint8_t *_Atomic start; /* NULL: free. Written last when taken, first when given back */
 	_Atomic size_t len;
 	atomic_bool *_Atomic broken;
 } guards[GUARDS];
@@ -25,15 +25,15 @@ static struct sigaction before;
 static bool meet(uintptr_t at)
 {
 	for (unsigned i = 0; i < GUARDS; i++) {
-		uintptr_t start = atomic_load(&guards[i].start);
+		uint8_t *start = atomic_load(&guards[i].start);
 		size_t len = atomic_load(&guards[i].len);
 		atomic_bool *broken = atomic_load(&guards[i].broken);
 
-		if (!start || at < start || at - start >= len ||
+		if (!start || at < (uintptr_t)start || at - (uintptr_t)start >= len ||
 		    atomic_load(&guards[i].start) != start)
 			continue;
 		/* all of it: huge pages cannot be replaced by small ones one by one */
-		if (mmap((void *)start, len, PROT_READ | PROT_WRITE,
+		if (mmap(start, len, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 			 0) == MAP_FAILED)
 			return false;
@@ -93,7 +93,7 @@ int guard_add(void *addr, size_t len, atomic_bool *broken)
 			continue;
 		atomic_store(&guards[i].len, len);
 		atomic_store(&guards[i].broken, broken);
-		atomic_store(&guards[i].start, (uintptr_t)addr);
+		atomic_store(&guards[i].start, addr);
 		found = (int)i;
 	}
 	pthread_mutex_unlock(&lock);
@@ -103,6 +103,6 @@ int guard_add(void *addr, size_t len, atomic_bool *broken)
 void guard_remove(int handle)
 {
 	pthread_mutex_lock(&lock);
-	atomic_store(&guards[handle].start, 0);
+	atomic_store(&guards[handle].start, NULL);
 	pthread_mutex_unlock(&lock);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The log of what is in flight (vhost-user, "Inflight I/O tracking"): memory that front end and device share, so that a
+ * The log of what is in flight (vhost-user, "Inflight I/O tracking"): memory that front end and
+ * device share, so that a
  * daemon that comes after this one submits anew what this one left undone, in the order it was fetched.
  *
  * The other side could change this memory, so it is only written while the ring runs; it is read, and
@@ -74,8 +75,10 @@ struct vlog {
 size_t vlog_size(unsigned size, bool packed);
 
 /*
- * Begin to log in @region, whose ring's used index is *@used (split: read from the ring): finds what is to be submitted
- * anew. For packed rings *@used, *@wrap (used index and wrap counter) are as the front end says, and are set to what the
+ * Begin to log in @region, whose ring's used index is *@used (split: read from the ring): finds
+ * what is to be submitted
+ * anew. For packed rings *@used, *@wrap (used index and wrap counter) are as the front end says,
+ * and are set to what the
  * log says if it has been used. @desc: the ring. -EINVAL and *@why if the region is none of this size.
  */
 int vlog_start_split(struct vlog *l, void *region, unsigned size, uint16_t used, const char **why);
@@ -97,7 +100,8 @@ void vlog_give_split(struct vlog *l, const uint16_t *heads, unsigned n);
 void vlog_given_split(struct vlog *l, const uint16_t *heads, unsigned n, uint16_t used);
 
 /*
- * The same for packed: a chain is put in descriptor by descriptor, and has the entry that the first call returned; VRING_NONE: no
+ * The same for packed: a chain is put in descriptor by descriptor, and has the entry that the
+ * first call returned; VRING_NONE: no
  * room, which the caller's bounds prevent.
  */
 uint16_t vlog_begin_packed(struct vlog *l);

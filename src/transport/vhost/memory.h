@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The guest's memory as the front end shares it: regions of files, mapped here. A map is immutable: a
- * region that comes or goes makes another version of it, and what was mapped stays mapped until the last version that has it is
+ * region that comes or goes makes another version of it, and what was mapped stays mapped until
+ * the last version that has it is
  * let go, by the last command that uses it. One thread, but for the guard.
  *
  * The front end may cut such a file short at any time; who touches the page then gets SIGBUS. A guard for
@@ -44,7 +45,8 @@ struct vmem {
 
 /*
  * Map [@offset, @offset + @len) of @fd, which must be of shared memory (a memfd, /dev/shm, huge pages): whoever else
- * makes files could let us wait for a page for ever. *@at is where @offset is. NULL and *@why on error. @broken is set by
+ * makes files could let us wait for a page for ever. *@at is where @offset is. NULL and *@why on
+ * error. @broken is set by
  * the guard, and outlives the mapping.
  */
 struct vmapping *vmapping_create(int fd, uint64_t offset, uint64_t len, atomic_bool *broken,
@@ -65,7 +67,8 @@ struct vmem *vmem_copy(const struct vmem *m);
 int vmem_remove(struct vmem *m, const struct vu_region *d);
 
 /*
- * Where the guest's address @guest is; *@run is how many bytes follow there in one piece. NULL: it is not in any region.
+ * Where the guest's address @guest is; *@run is how many bytes follow there in one piece. NULL: it
+ * is not in any region.
  */
 static inline void *vmem_at(struct vmem *m, uint64_t guest, uint64_t *run)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A port's connections, on control: accept, claim the I_T nexus, hand the socket to the nexus's reactor; and wait for its
+ * A port's connections, on control: accept, claim the I_T nexus, hand the socket to the nexus's
+ * reactor; and wait for its
  * end. One front end at a time; one that comes while the one before is ending waits for that.
  */
 #include <errno.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Queues: kicks and calls, start and stop, and the flush that ends a turn. While requests keep coming the driver is asked not
+ * Queues: kicks and calls, start and stop, and the flush that ends a turn. While requests keep
+ * coming the driver is asked not
  * to kick; what has ended in a turn is published in one go, with one call at most.
  */
 #include <errno.h>

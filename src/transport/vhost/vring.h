@@ -3,7 +3,8 @@
  * A virtqueue, device side: split (virtio 1.2, 2.7) or packed (2.8). What is read from the guest's memory is read
  * once, to private memory, and checked there; loops end with the queue's size.
  *
- * A chain is taken (vring_take), and later given back with the number of bytes written (vring_give). What was given back is the
+ * A chain is taken (vring_take), and later given back with the number of bytes written
+ * (vring_give). What was given back is the
  * driver's only after vring_publish(): a batch at a time, with at most one call for it.
  *
  * Errors leave a reason in vring.why; the ring is to be stopped then. vring*.c know nothing of SCSI.
@@ -71,7 +72,8 @@ struct vring {
 };
 
 /*
- * Start: find the areas in @m, read where the driver is; @region (may be NULL) is the ring's part of the in-flight memory,
+ * Start: find the areas in @m, read where the driver is; @region (may be NULL) is the ring's part
+ * of the in-flight memory,
  * in which case what was in flight is taken first, in its order. -errno and r->why.
  */
 int vring_start(struct vring *r, struct vmem *m, uint64_t features, void *region);

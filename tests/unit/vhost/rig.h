@@ -56,7 +56,10 @@ bool split_used(struct rig *r, uint32_t *id, uint32_t *len);
 /* Packed: the next place gets this descriptor, whose flags count when packed_offer() is called with its place. */
 void packed_put(struct rig *r, uint64_t addr, uint32_t len, uint16_t id, uint16_t flags);
 bool packed_used(struct rig *r, uint16_t *id, uint32_t *len, unsigned slots);
-/* A request of 51 + @out readable and 108 + @in writable bytes as a chain of up to four descriptors with id or head @id. */
+/*
+ * A request of 51 + @out readable and 108 + @in writable bytes as a chain of up to four descriptors
+ * with id or head @id.
+ */
 void rig_offer(struct rig *r, uint16_t id, uint32_t out, uint32_t in);
 /* Take one and expect it to be @id. */
 struct vhandle rig_take(struct rig *r, uint16_t id);
