@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A machine with SeaBIOS has no disks but LUNs behind a vhost-user-scsi socket: it loads its kernel from one, and its root is
-another."""
+"""A machine with SeaBIOS has no disks but LUNs behind a vhost-user-scsi socket: it loads its kernel from one, and its
+root is another."""
 # lab: seconds 200
 # lab: boot vhost
 # lab: needs syslinux mcopy mkfs.fat

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""A target of the host's daemon is a virtio-scsi adapter of the guest, by vhost-user: Linux's driver on split rings; data,
-task management, LUNs that come, grow and go, and a driver that is taken off and put back."""
+"""A target of the host's daemon is a virtio-scsi adapter of the guest, by vhost-user: Linux's driver on split rings;
+data, task management, LUNs that come, grow and go, and a driver that is taken off and put back."""
 # lab: seconds 120
 # lab: boot vhost
 # lab: modules sd_mod sg virtio_scsi ext4
 # lab: needs fio mkfs.ext4 fstrim sg_reset sg_raw sg_vpd
-# lab: qemu -chardev socket,id=vhost,path=$LAB_RUN/sock -device vhost-user-scsi-pci,chardev=vhost,num_queues=2,max_sectors=1024
+# lab: qemu -chardev socket,id=vhost,path=$LAB_RUN/sock
+# lab: qemu -device vhost-user-scsi-pci,chardev=vhost,num_queues=2,max_sectors=1024
 
 import glob
 
@@ -53,13 +54,15 @@ with point("ext4 is made, used, trimmed and clean"):
     run("e2fsck", "-f", "-n", disk)
 
 with point("fio reads back what it wrote, in all sizes and several jobs"):
-    run("fio", "--name=verify", "--filename=" + disk, "--rw=randwrite", "--bsrange=512-256k", "--size=32M", "--numjobs=2",
-        "--offset_increment=64M", "--offset=16M", "--direct=1", "--ioengine=libaio", "--iodepth=32", "--verify=crc32c",
+    run("fio", "--name=verify", "--filename=" + disk, "--rw=randwrite", "--bsrange=512-256k", "--size=32M",
+        "--numjobs=2", "--offset_increment=64M", "--offset=16M", "--direct=1", "--ioengine=libaio", "--iodepth=32",
+        "--verify=crc32c",
         "--do_verify=1", "--verify_fatal=1", "--randseed=5", "--group_reporting", seconds=100)
 
 with point("resets of the unit under load do no harm"):
-    fio = spawn("fio", "--name=load", "--filename=" + disk, "--rw=randrw", "--bsrange=4k-64k", "--size=16M", "--direct=1",
-                "--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--do_verify=1", "--verify_fatal=1")
+    fio = spawn("fio", "--name=load", "--filename=" + disk, "--rw=randrw", "--bsrange=4k-64k", "--size=16M",
+                "--direct=1", "--ioengine=libaio", "--iodepth=16", "--verify=crc32c", "--do_verify=1",
+                "--verify_fatal=1")
     for _ in range(3):
         run("sg_reset", "-d", disk)
     fio.finish(100)
@@ -68,8 +71,8 @@ with point("a LUN that is added appears by itself"):
     host("add")
     other = wait_until("LUN 5", lambda: block(5))
     assert size(other) == 48 << 20
-    run("fio", "--name=w", "--filename=" + other, "--rw=write", "--bs=64k", "--size=8M", "--direct=1", "--ioengine=libaio",
-        "--iodepth=8", "--verify=crc32c")
+    run("fio", "--name=w", "--filename=" + other, "--rw=write", "--bs=64k", "--size=8M", "--direct=1",
+        "--ioengine=libaio", "--iodepth=8", "--verify=crc32c")
 
 with point("a LUN that grows is larger without being asked"):
     host("resize", "224M")
@@ -77,10 +80,11 @@ with point("a LUN that grows is larger without being asked"):
 
 with point("a command that takes too long is aborted"):
     host("add-slow")
-    slow = wait_until("LUN 6", lambda: glob.glob("/sys/bus/virtio/devices/*/host*/target*/*:0:0:6/scsi_generic/*"))
+    where = "/sys/bus/virtio/devices/*/host*/target*/*:0:0:6/scsi_generic/*"
+    slow = wait_until("LUN 6", lambda: glob.glob(where))
     before = time.monotonic()
-    text = run("sg_raw", "-t", "1", "-r", "512", "/dev/" + os.path.basename(slow[0]), "28", "00", "00", "00", "00", "00",
-               "00", "00", "01", "00", status=None, seconds=40)
+    text = run("sg_raw", "-t", "1", "-r", "512", "/dev/" + os.path.basename(slow[0]), *"28 0 0 0 0 0 0 0 1 0".split(),
+               status=None, seconds=40)
     note("%.1f s: %s" % (time.monotonic() - before, text))
     assert time.monotonic() - before < 30
     host("remove", "6")
