@@ -3,6 +3,7 @@
 """tgtctl vhost, attach and detach: what they make, what they refuse. The rings themselves are tested in tests/vhost and
 in the guest."""
 
+import contextlib
 import grp
 import os
 import pwd
@@ -31,6 +32,16 @@ def start(lab, *options):
 
 def ports(d):
     return {p["path"]: p for p in d.tgtctl_json("vhost", "list")}
+
+
+@contextlib.contextmanager
+def connected(d, path):
+    """A front end that says nothing."""
+    with socket.socket(socket.AF_UNIX) as front:
+        front.settimeout(20)
+        front.connect(path)
+        wait_until("the front end is served", lambda: ports(d)[path]["state"] == "connected")
+        yield front
 
 
 @test
@@ -100,10 +111,7 @@ def a_socket_of_a_daemon_that_died_is_taken_over(lab):
 def removing_a_port_removes_its_socket_and_ends_its_connection(lab):
     d, path = start(lab), lab.path("v")
     d.tgtctl("vhost", "add", "1", path)
-    with socket.socket(socket.AF_UNIX) as front:
-        front.settimeout(20)
-        front.connect(path)
-        wait_until("the front end is served", lambda: ports(d)[path]["state"] == "connected")
+    with connected(d, path) as front:
         session = d.tgtctl_json("session", "list")[0]
         assert session["transport"] == "vhost" and session["peer"] == path and not session["connections"], session
         assert ports(d)[path]["sid"] == session["sid"] and ports(d)[path]["peer_pid"] == os.getpid()
@@ -133,10 +141,7 @@ def a_front_end_of_a_target_that_has_gone_is_told_so(lab):
 def the_end_of_the_daemon_takes_its_sockets_along(lab):
     d, path = start(lab), lab.path("v")
     d.tgtctl("vhost", "add", "1", path)
-    with socket.socket(socket.AF_UNIX) as front:
-        front.settimeout(20)
-        front.connect(path)
-        wait_until("the front end is served", lambda: ports(d)[path]["state"] == "connected")
+    with connected(d, path) as front:
         d.stop()
         assert front.recv(1) == b""
     assert not os.path.exists(path)
@@ -160,10 +165,7 @@ def the_daemon_and_a_port_end_while_a_front_end_connects(lab):
 def a_session_of_a_hypervisor_can_be_closed_like_any_other(lab):
     d, path = start(lab), lab.path("v")
     d.tgtctl("vhost", "add", "1", path)
-    with socket.socket(socket.AF_UNIX) as front:
-        front.settimeout(20)
-        front.connect(path)
-        wait_until("the front end is served", lambda: ports(d)[path]["state"] == "connected")
+    with connected(d, path) as front:
         d.tgtctl("session", "close", "1", str(ports(d)[path]["sid"]))
         assert front.recv(1) == b""
     wait_until("the port listens again", lambda: ports(d)[path]["state"] == "listening")
