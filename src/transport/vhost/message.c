@@ -371,6 +371,7 @@ static int set_inflight_fd(struct vhost_dev *d, struct vu_msg *m, const char **w
 {
 	const struct vu_inflight *i = &m->payload.inflight;
 	struct vmapping *log;
+	uint64_t len;
 	uint8_t *at;
 
 	if (any_started(d))
@@ -379,13 +380,15 @@ static int set_inflight_fd(struct vhost_dev *d, struct vu_msg *m, const char **w
 		return refused(why, "its numbers are not those of in-flight memory");
 	if (i->mmap_size / i->queues < vlog_size(i->queue_size, d->features & VF_RING_PACKED))
 		return refused(why, "it is too small for its rings");
-	log = vmapping_create(m->fd[0], i->mmap_offset, i->mmap_size, &d->mem_broken, &at, why);
+	/* no more of it than rings have: it is for the front end to say how long it is */
+	len = min(i->mmap_size, vlog_size(i->queue_size, true) * (uint64_t)i->queues);
+	log = vmapping_create(m->fd[0], i->mmap_offset, len, &d->mem_broken, &at, why);
 	if (!log)
 		return -EINVAL;
 	vmapping_put(d->log);
 	d->log = log;
 	d->log_at = at;
-	d->log_len = i->mmap_size;
+	d->log_len = len;
 	d->log_queues = i->queues;
 	d->log_queue_size = i->queue_size;
 	return MSG_DONE;
@@ -443,15 +446,6 @@ static int set_config(struct vhost_dev *d, struct vu_msg *m, const char **why)
 	return MSG_DONE;
 }
 
-/* What rings have of it: the front end says how long it is, which may be very long. */
-static void forget_log(struct vhost_dev *d)
-{
-	uint64_t len = (uint64_t)d->log_queues * vlog_size(d->log_queue_size, true);
-
-	if (d->log)
-		memset(d->log_at, 0, min(len, (uint64_t)d->log_len));
-}
-
 static int reset_device(struct vhost_dev *d, struct vu_msg *m, const char **why)
 {
 	dev_publish(d);
@@ -462,7 +456,8 @@ static int reset_device(struct vhost_dev *d, struct vu_msg *m, const char **why)
 		queue_stop(q);
 		queue_set_kick(q, -1);
 	}
-	forget_log(d);
+	if (d->log)
+		memset(d->log_at, 0, d->log_len);
 	d->sense_size = VSCSI_SENSE_SIZE;
 	d->cdb_size = VSCSI_CDB_SIZE;
 	d->events_missed = false;
