@@ -371,6 +371,7 @@ static int set_inflight_fd(struct vhost_dev *d, struct vu_msg *m, const char **w
 {
 	const struct vu_inflight *i = &m->payload.inflight;
 	struct vmapping *log;
+	struct stat st;
 	uint64_t len;
 	uint8_t *at;
 
@@ -380,6 +381,9 @@ static int set_inflight_fd(struct vhost_dev *d, struct vu_msg *m, const char **w
 		return refused(why, "its numbers are not those of in-flight memory");
 	if (i->mmap_size / i->queues < vlog_size(i->queue_size, d->features & VF_RING_PACKED))
 		return refused(why, "it is too small for its rings");
+	if (fstat(m->fd[0], &st) || st.st_size < 0 ||
+	    !range_fits(i->mmap_offset, i->mmap_size, (uint64_t)st.st_size))
+		return refused(why, "its file is shorter than it says");
 	/* no more of it than rings have: it is for the front end to say how long it is */
 	len = min(i->mmap_size, vlog_size(i->queue_size, true) * (uint64_t)i->queues);
 	log = vmapping_create(m->fd[0], i->mmap_offset, len, &d->mem_broken, &at, why);
