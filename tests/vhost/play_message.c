@@ -500,60 +500,66 @@ static void memory_for_what_is_in_flight_that_is_wrong(struct play *p)
 	still_serves(p);
 }
 
+/* Change what is noted: everything, or what is no ring's header, or a flag of each entry; @how. */
+static void forge_notes(struct front *f, unsigned how)
+{
+	uint8_t *notes = mmap(NULL, f->inflight.size, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      f->inflight.fd, (off_t)f->inflight.offset);
+	uint32_t x = 12345u + how;
+
+	check(notes != MAP_FAILED, "mmap");
+	for (uint64_t at = 0; at < f->inflight.size; at++) {
+		x = x * 1664525u + 1013904223u;
+		if (how < 4 || (how < 8 ? at % 2064 >= 16 : at % 16 == 0))
+			notes[at] = how & 1 ? 0xff : (uint8_t)(x >> 24);
+	}
+	munmap(notes, f->inflight.size);
+}
+
+static bool notes_refused(struct front *f)
+{
+	uint8_t payload[VU_INFLIGHT];
+
+	put_le64(payload, f->inflight.size);
+	put_le64(payload + 8, f->inflight.offset);
+	put_le16(payload + 16, (uint16_t)f->nrings);
+	put_le16(payload + 18, (uint16_t)f->opts.ring_size);
+	return refused(f, VU_SET_INFLIGHT_FD, payload, sizeof(payload), &f->inflight.fd, 1);
+}
+
+/* Start a ring; wherever that is refused is a right place. */
+static void start_or_not(struct front *f, struct front_ring *r)
+{
+	uint8_t addr[VU_VRING_ADDR] = { (uint8_t)r->index }, kick[8] = { (uint8_t)r->index };
+	struct front_region *m = &f->region[0];
+
+	put_le64(addr + 8, r->desc_addr - m->guest + m->user);
+	put_le64(addr + 16, r->used_addr - m->guest + m->user);
+	put_le64(addr + 24, r->avail_addr - m->guest + m->user);
+	if (refused_ring(f, VU_SET_VRING_NUM, r->index, r->num) ||
+	    refused_ring(f, VU_SET_VRING_BASE, r->index, front_base(r)) ||
+	    refused(f, VU_SET_VRING_ADDR, addr, sizeof(addr), NULL, 0) ||
+	    refused(f, VU_SET_VRING_KICK, kick, sizeof(kick), &r->kick, 1) ||
+	    refused_ring(f, VU_SET_VRING_ENABLE, r->index, 1))
+		return;
+	front_kick_always(r);
+	front_barrier_or_end(f);
+}
+
 /* What the dead server noted there is anybody's to change. */
 static void notes_of_what_is_in_flight_that_are_forged(struct play *p)
 {
-	for (unsigned i = 0; i < 16; i++) {
-		uint8_t *notes;
-		uint32_t x = 12345u + i;
-
+	for (unsigned how = 0; how < 16; how++) {
 		play_open(p);
 		play_disk(p, &(uint32_t){ 0 });
-		if (!p->f.inflight.size)
-			front_die("no memory for what is in flight is offered");
-		notes = mmap(NULL, p->f.inflight.size, PROT_READ | PROT_WRITE, MAP_SHARED,
-			     p->f.inflight.fd, (off_t)p->f.inflight.offset);
-		check(notes != MAP_FAILED, "mmap");
-		for (uint64_t at = 0; at < p->f.inflight.size; at++) {
-			x = x * 1664525u + 1013904223u;
-			/* all; all but the first 16 bytes of the rings; one flag in each entry */
-			if (i < 4 || (i < 8 ? at % 2064 >= 16 : at % 16 == 0))
-				notes[at] = i & 1 ? 0xff : (uint8_t)(x >> 24);
-		}
-		munmap(notes, p->f.inflight.size);
+		check(p->f.inflight.size, "no memory for what is in flight is offered");
+		forge_notes(&p->f, how);
 		front_hang_up(&p->f);
-		front_connect(&p->f, p->path);
+		front_connect(&p->f, p->f.path);
 		front_negotiate(&p->f);
 		front_share_memory(&p->f);
-		{
-			uint8_t payload[VU_INFLIGHT], state[8] = { 0 };
-			struct front_ring *r = front_queue(&p->f, 0);
-
-			put_le64(payload, p->f.inflight.size);
-			put_le64(payload + 8, p->f.inflight.offset);
-			put_le16(payload + 16, (uint16_t)p->f.nrings);
-			put_le16(payload + 18, (uint16_t)r->num);
-			if (!refused(&p->f, VU_SET_INFLIGHT_FD, payload, sizeof(payload),
-				     &p->f.inflight.fd, 1)) {
-				uint8_t addr[VU_VRING_ADDR] = { RING_REQUEST };
-				struct front_region *m = &p->f.region[0];
-
-				put_le64(addr + 8, r->desc_addr - m->guest + m->user);
-				put_le64(addr + 16, r->used_addr - m->guest + m->user);
-				put_le64(addr + 24, r->avail_addr - m->guest + m->user);
-				state[0] = RING_REQUEST;
-				/* refused or not: what comes of it is looked at from outside */
-				(void)(refused_ring(&p->f, VU_SET_VRING_NUM, RING_REQUEST, r->num) ||
-				       refused_ring(&p->f, VU_SET_VRING_BASE, RING_REQUEST,
-						    front_base(r)) ||
-				       refused(&p->f, VU_SET_VRING_ADDR, addr, sizeof(addr), NULL,
-					       0) ||
-				       refused(&p->f, VU_SET_VRING_KICK, state, sizeof(state),
-					       &r->kick, 1) ||
-				       refused_ring(&p->f, VU_SET_VRING_ENABLE, RING_REQUEST, 1));
-				front_kick_always(r);
-			}
-		}
+		if (!notes_refused(&p->f))
+			start_or_not(&p->f, front_queue(&p->f, 0));
 		still_serves(p);
 	}
 }

@@ -613,6 +613,19 @@ def the_rate_by_way_of_nbdkit_is_measured(lab):
 
 
 @test
+def the_ring_is_measured(lab):
+    out = lab.path("out.json")
+    done = subprocess.run(runner(lab, "--rows", "vhost", "--runs", "1", "--warmup", "0", "--retries", "0", "--json", out),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=110)
+    assert done.returncode in (0, 1), done.stdout
+    with open(out) as f:
+        found = json.load(f)["special"]["vhost"]
+    assert "left_out" not in found and all(found["ratio " + what] > 0 for what in rows.RINGS), (found, done.stdout)
+    assert os.listdir(lab.folder) == ["out.json"], os.listdir(lab.folder)
+
+
+@test
 def an_interrupted_run_cleans_up_and_says_so(lab):
     command = runner(lab, "--rows", "file/read-4k-qd32", "--peers", "stgt,floor", "--runs", "99")
     proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
