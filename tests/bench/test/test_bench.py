@@ -615,7 +615,8 @@ def the_rate_by_way_of_nbdkit_is_measured(lab):
 @test
 def the_ring_is_measured(lab):
     out = lab.path("out.json")
-    done = subprocess.run(runner(lab, "--rows", "vhost", "--runs", "1", "--warmup", "0", "--retries", "0", "--json", out),
+    done = subprocess.run(runner(lab, "--rows", "vhost", "--runs", "1", "--warmup", "0", "--retries", "0",
+                                 "--json", out),
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           timeout=110)
     assert done.returncode in (0, 1), done.stdout
