@@ -56,6 +56,20 @@ int chain_table(struct vring *r, struct vmem *m, struct vchain *c, uint64_t addr
 	return (int)(len / sizeof(struct split_desc));
 }
 
+void chain_hint(struct vmem *m, uint64_t addr, uint16_t flags, bool deep)
+{
+	uint64_t run;
+	const uint64_t *at = vmem_at(m, addr, &run);
+
+	if (at && deep && flags & DESC_INDIRECT) {
+		if ((uintptr_t)at % sizeof(*at) || run < sizeof(*at))
+			return;
+		at = vmem_at(m, __atomic_load_n(at, __ATOMIC_RELAXED), &run);
+	}
+	if (at)
+		__builtin_prefetch(at);
+}
+
 /* ---- life ------------------------------------------------------------------------------ */
 
 static bool place(void **at, const struct vmem *m, uint64_t user, uint64_t len, unsigned align)

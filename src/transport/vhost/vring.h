@@ -139,6 +139,11 @@ int chain_add(struct vring *r, struct vmem *m, struct vchain *c, uint64_t addr, 
 	      bool write);
 /* Copy an indirect table to c->table; how many descriptors it has, or -EPROTO. */
 int chain_table(struct vring *r, struct vmem *m, struct vchain *c, uint64_t addr, uint32_t len);
+/*
+ * A descriptor of a chain to come: what it names is brought near, be it a table or a buffer. With @deep what the
+ * table's first descriptor names is, too: the request's header. Only a hint: nothing is believed.
+ */
+void chain_hint(struct vmem *m, uint64_t addr, uint16_t flags, bool deep);
 static inline void chain_begin(struct vchain *c)
 {
 	c->out_cnt = c->in_cnt = 0;

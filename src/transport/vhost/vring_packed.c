@@ -116,6 +116,23 @@ static int begin_log(struct vring *r, struct vchain *c)
 	return c->entry == VRING_NONE ? vring_error(r, "more is in flight than the ring has") : 0;
 }
 
+/* As split rings have it; chains of one descriptor, a table, are guessed to go on. */
+static void hints(const struct vring *r, struct vmem *m)
+{
+	const struct packed_desc *ring = r->desc;
+	uint16_t at = r->avail;
+	bool wrap = r->avail_wrap;
+
+	for (unsigned ahead = 0; ahead < 2; ahead++) {
+		uint16_t flags = relaxed(ring[at].flags);
+
+		if (!is_available(flags, wrap))
+			return;
+		chain_hint(m, relaxed(ring[at].addr), flags, !ahead);
+		move_on(r, &at, &wrap, 1);
+	}
+}
+
 int packed_take(struct vring *r, struct vmem *m, struct vchain *c)
 {
 	const struct packed_desc *ring = r->desc;
@@ -138,6 +155,7 @@ int packed_take(struct vring *r, struct vmem *m, struct vchain *c)
 			c->id = d.id;
 			c->slots = (uint16_t)n;
 			move_on(r, &r->avail, &r->avail_wrap, n);
+			hints(r, m);
 			return 1;
 		}
 		at = at + 1 < r->size ? at + 1 : 0;

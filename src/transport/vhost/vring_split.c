@@ -125,6 +125,27 @@ static int look(struct vring *r)
 	return vring_error(r, "the available index has jumped");
 }
 
+static void hint(const struct vring *r, struct vmem *m, unsigned ahead, bool deep)
+{
+	const struct avail *a = r->driver;
+	const struct split_desc *table = r->desc;
+	uint16_t head = relaxed(a->ring[(r->avail + ahead) & (r->size - 1)]);
+
+	if (likely(head < r->size))
+		chain_hint(m, relaxed(table[head].addr), relaxed(table[head].flags), deep);
+}
+
+/* Its chains were written by another processor: the next one's header and the table of the one after are fetched now. */
+static void hints(const struct vring *r, struct vmem *m)
+{
+	uint16_t n = (uint16_t)(r->avail_seen - r->avail);
+
+	if (n > 1)
+		hint(r, m, 1, false);
+	if (n)
+		hint(r, m, 0, true);
+}
+
 int split_take(struct vring *r, struct vmem *m, struct vchain *c)
 {
 	const struct avail *a = r->driver;
@@ -144,6 +165,7 @@ int split_take(struct vring *r, struct vmem *m, struct vchain *c)
 	c->slots = 1;
 	if (r->log.region)
 		vlog_take_split(&r->log, head);
+	hints(r, m);
 	return walk(r, m, c);
 }
 
