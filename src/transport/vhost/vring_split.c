@@ -135,7 +135,7 @@ static void hint(const struct vring *r, struct vmem *m, unsigned ahead, bool dee
 		chain_hint(m, relaxed(table[head].addr), relaxed(table[head].flags), deep);
 }
 
-/* Its chains were written by another processor: the next one's header and the table of the one after are fetched now. */
+/* Written by another processor: the next one's header and the table of the one after are fetched now. */
 static void hints(const struct vring *r, struct vmem *m)
 {
 	uint16_t n = (uint16_t)(r->avail_seen - r->avail);
