@@ -78,7 +78,8 @@ with point("a LUN that grows is larger without being asked"):
     host("resize", "224M")
     wait_until("the new size", lambda: size(disk) == 224 << 20)
 
-with point("a command that takes too long is aborted"):
+# virtio_scsi starts the timer anew whenever it has run out: a guest's timeouts never abort anything
+with point("a command that takes longer than its timeout is waited for"):
     host("add-slow")
     where = "/sys/bus/virtio/devices/*/host*/target*/*:0:0:6/scsi_generic/*"
     slow = wait_until("LUN 6", lambda: glob.glob(where))
@@ -86,7 +87,7 @@ with point("a command that takes too long is aborted"):
     text = run("sg_raw", "-t", "1", "-r", "512", "/dev/" + os.path.basename(slow[0]), *"28 0 0 0 0 0 0 0 1 0".split(),
                status=None, seconds=40)
     note("%.1f s: %s" % (time.monotonic() - before, text))
-    assert time.monotonic() - before < 30
+    assert 3 < time.monotonic() - before < 30 and "Status: Good" in text, text
     host("remove", "6")
     wait_until("LUN 6 is gone", lambda: not block(6))
     with open(disk, "rb", buffering=0) as f:
