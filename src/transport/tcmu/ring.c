@@ -11,6 +11,7 @@
 
 /* Of the user's flags; the kernel looks at bits 0 to 2, and at an entry's only when cmd_tail has passed it. */
 #define MARK_TAKEN 0x20
+#define MARK_DONE 0x40 /* its answer is there: cmd_tail is about to pass it */
 #define MARK_ONCE 0x80
 
 #define PADS_MAX 16 /* a look passes over */
@@ -347,9 +348,10 @@ static uint8_t *write_answer(struct ring *r, uint32_t at, const struct ring_answ
 static uint8_t answer_flags(const struct ring *r, const struct ring_answer *a)
 {
 	if (a->unknown)
-		return TCMU_UFLAG_UNKNOWN_OP;
-	return a->has_read_len && r->flags & TCMU_MAILBOX_FLAG_CAP_READ_LEN ? TCMU_UFLAG_READ_LEN
-									    : 0;
+		return MARK_DONE | TCMU_UFLAG_UNKNOWN_OP;
+	if (a->has_read_len && r->flags & TCMU_MAILBOX_FLAG_CAP_READ_LEN)
+		return MARK_DONE | TCMU_UFLAG_READ_LEN;
+	return MARK_DONE;
 }
 
 /*
@@ -405,7 +407,7 @@ static void note(struct walk *w, const struct tcmu_cmd_entry_hdr *h)
 
 	w->twice |= (*byte & bit) != 0;
 	*byte |= bit;
-	w->taken++;
+	w->taken += !(h->uflags & MARK_DONE);
 	w->once |= (h->uflags & MARK_ONCE) != 0;
 }
 
@@ -433,7 +435,7 @@ static uint32_t walk(struct ring *r,
 		if (!len || (op == TCMU_OP_CMD && len < COMMAND_MIN))
 			return UINT32_MAX;
 		if (op != TCMU_OP_PAD && op != TCMU_OP_TMR &&
-		    (op != TCMU_OP_CMD || !(h.uflags & MARK_TAKEN)))
+		    (op != TCMU_OP_CMD || !(h.uflags & (MARK_TAKEN | MARK_DONE))))
 			break;
 		if (op == TCMU_OP_CMD)
 			each(r, at, &h, arg);
@@ -452,6 +454,8 @@ static void answer_each(struct ring *r, uint32_t at, const struct tcmu_cmd_entry
 	void (**answer)(struct ring_answer *, bool) = arg;
 	struct ring_answer a = { 0 };
 
+	if (h->uflags & MARK_DONE) /* whoever answered it did not come to tell */
+		return;
 	(*answer)(&a, (h->uflags & MARK_ONCE) != 0);
 	write_answer(r, at, &a);
 	write_word(r, at, h->cmd_id, answer_flags(r, &a));

@@ -7,8 +7,8 @@
  * passes for a completion of the command whose id is in the entry's header. So a completion always goes to
  * the oldest entry, whichever command it is of, and the command that had its entry there gets the other one's
  * place: the entries from cmd_tail on name the commands that are under way, whatever the order they end in. A mark in
- * the user's flags says which of them were taken: that is what the next daemon goes by, if this one is killed
- * (ring_recover()).
+ * the user's flags says which of them were taken, another which have an answer that cmd_tail has not passed yet: that
+ * is what the next daemon goes by, if this one is killed (ring_recover()).
  */
 #ifndef STGT_TRANSPORT_TCMU_RING_H
 #define STGT_TRANSPORT_TCMU_RING_H
@@ -104,7 +104,8 @@ bool ring_take_news(struct ring *r);
 
 /*
  * After ring_open(): the commands that were taken by somebody who is gone. @answer fills in what each ends with;
- * @once is what it was taken with. Those that were not taken are left for ring_peek(). Returns how many there were;
+ * @once is what it was taken with. Those that have an answer keep it; those that were not taken are left for
+ * ring_peek(). Returns how many were answered;
  * -EUCLEAN: the entries do not say which (whoever had them died between two words); then nothing has been touched,
  * *@once says whether there is any with it, and the kernel has to reset the ring.
  */

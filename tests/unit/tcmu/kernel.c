@@ -236,7 +236,7 @@ static void complete_one(struct kernel *k, struct kernel_cmd *c, const struct tc
 
 	c->live = false;
 	c->done = true;
-	c->uflags = e->hdr.uflags;
+	c->uflags = e->hdr.uflags & 0x7; /* the rest it does not look at */
 	c->status = e->rsp.scsi_status;
 	k->completed++;
 	if (e->hdr.uflags & TCMU_UFLAG_UNKNOWN_OP) {

@@ -610,6 +610,51 @@ static void one_command_named_twice_asks_for_a_reset(void **state)
 	assert_int_equal(t.k.completed, 0);
 }
 
+static void an_answer_that_was_not_told_stays(void **state)
+{
+	struct ring_slot s[3];
+	uint32_t tail;
+	uint16_t id[3];
+	bool once;
+
+	for (unsigned i = 0; i < 3; i++) {
+		take(&s[i], false);
+		id[i] = s[i].id;
+	}
+	tail = kernel_tail(&t.k);
+	finish(&s[1], 0);
+	mailbox()->cmd_tail = tail; /* died before this word */
+	assert_int_equal(reopen(&once), 2);
+	mailbox()->cmd_tail = tail; /* and so did the next one, after its answers */
+	assert_int_equal(reopen(&once), 0);
+	kernel_complete(&t.k);
+	assert_false(t.k.broken);
+	assert_int_equal(t.k.completed, 3);
+	assert_int_equal(t.k.cmd[id[0]].status, 8);
+	assert_int_equal(t.k.cmd[id[1]].status, 0);
+	assert_int_equal(t.k.cmd[id[2]].status, 8);
+}
+
+static void answers_that_were_half_made_are_made_whole(void **state)
+{
+	struct ring_slot s[3];
+	struct tcmu_cmd_entry_hdr last;
+	uint32_t tail = kernel_tail(&t.k), at;
+	bool once;
+
+	for (unsigned i = 0; i < 3; i++)
+		take(&s[i], false);
+	at = s[2].at;
+	last = entry(at)->hdr;
+	assert_int_equal(reopen(&once), 3);
+	entry(at)->hdr = last; /* who answered died before the last one */
+	mailbox()->cmd_tail = tail;
+	assert_int_equal(reopen(&once), 1);
+	kernel_complete(&t.k);
+	assert_false(t.k.broken);
+	assert_int_equal(t.k.completed, 3);
+}
+
 static void every_moment_of_death_leaves_each_command_one_answer(void **state)
 {
 	static struct ring_slot s[16];
@@ -694,6 +739,8 @@ int main(void)
 		test(what_was_completed_is_not_answered_again),
 		test(what_was_not_taken_is_there_for_the_next),
 		test(one_command_named_twice_asks_for_a_reset),
+		test(an_answer_that_was_not_told_stays),
+		test(answers_that_were_half_made_are_made_whole),
 		test(every_moment_of_death_leaves_each_command_one_answer),
 		test(a_ring_of_nonsense_asks_for_a_reset),
 	};
