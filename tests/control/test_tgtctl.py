@@ -154,7 +154,7 @@ def sessions_are_listed_and_closed(lab):
     listed = d.tgtctl_json("session", "list")
     assert listed[0]["initiator"] == pdu.INITIATOR and listed[0]["connections"][0]["address"] == "127.0.0.1", listed
     table = d.tgtctl("session", "list", "1").stdout
-    assert pdu.INITIATOR in table and table.startswith("TID  SID  ADDRESS"), table
+    assert pdu.INITIATOR in table and table.startswith("TID  SID  TRANSPORT  PEER"), table
     refused(d, "has no session 99", "session", "close", "1", "99")
     d.tgtctl("session", "close", "1", str(listed[0]["sid"]))
     wait_until("the session is gone", lambda: d.tgtctl_json("session", "list") == [])
