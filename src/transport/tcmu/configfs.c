@@ -28,8 +28,8 @@ static void finish(struct tcmu_attach *a)
 {
 	struct tcmu_server *s = a->server;
 
+	list_del(&a->link);
 	a->done(a, a->err.code ? &a->err : NULL);
-	s->jobs--;
 	tcmu_job_ended(s);
 }
 
@@ -378,14 +378,28 @@ static bool name_is_good(const char *name)
 		       '\0';
 }
 
+/* Two at a time would undo each other's halves. */
+static int check_alone(const struct tcmu_server *s, const char *core, struct err *e)
+{
+	const struct tcmu_attach *a;
+
+	list_for_each(a, &s->attaches, link)
+		if (!strcmp(a->core, core))
+			return err_set(e, -EBUSY,
+				       "%s is being attached or detached already: try again when "
+				       "that has ended",
+				       core);
+	return 0;
+}
+
 static void begin(struct tcmu_server *s, struct tcmu_attach *a)
 {
+	list_add(&s->attaches, &a->link);
 	a->server = s;
 	a->err.code = 0;
 	a->timer = (struct timer){ 0 };
 	a->made_core = a->made_fabric = false;
 	*a->block = *a->wwn = '\0';
-	s->jobs++;
 }
 
 int tcmu_attach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e)
@@ -412,6 +426,8 @@ int tcmu_attach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e)
 	if (!a->shared && tcmu_find(s, a->target, a->lun))
 		return err_set(e, -EEXIST, "LUN %llu of %s is attached already: detach it first",
 			       (unsigned long long)a->lun, a->target);
+	if (check_alone(s, a->core, e))
+		return e->code;
 	begin(s, a);
 	run(a, make_core, core_made);
 	return 0;
@@ -502,6 +518,8 @@ int tcmu_detach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e)
 			"%s was not made by attach: remove it in configfs, where it was made",
 			d->core);
 	snprintf(a->core, sizeof(a->core), "%s", d->core);
+	if (check_alone(s, a->core, e))
+		return e->code;
 	begin(s, a);
 	run(a, remove_device, core_removed);
 	return 0;

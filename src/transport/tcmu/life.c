@@ -98,6 +98,15 @@ static bool reserve_lun(struct tcmu_device *d, struct target *t)
 	return true;
 }
 
+/* The LUN of a device that has a nexus may have gone and come, without its reservation. False: others have it now. */
+static bool keep_lun(struct tcmu_device *d)
+{
+	struct target *t = target_find_name(d->server->ts, d->name.target);
+	struct lun_entry *le = t ? target_lun(t, d->name.lun) : NULL;
+
+	return !le || le->removing || le->reserved || reserve_lun(d, t);
+}
+
 /* The LUN, which is there and ours to use; or NULL, and the device waits. */
 static struct lun_entry *get_lun(struct tcmu_device *d)
 {
@@ -209,6 +218,8 @@ void tcmu_try(struct tcmu_device *d)
 
 	if (d->state != TCMU_WAITS || d->dead || d->removed || d->server->stopping)
 		return;
+	if (d->serving) /* it lost its LUN, and its reactor does not know yet */
+		return;
 	le = get_lun(d);
 	if (!le)
 		return;
@@ -236,10 +247,11 @@ static void claimed(struct claim *c)
 		*d->why = '\0';
 		d->again = false;
 		tcmu_side_start(d, c->nexus);
-		log_info("tcmu %s: serves LUN %llu of %s", d->core, (unsigned long long)d->name.lun,
-			 d->name.target);
-		if (d->removed || d->server->stopping)
+		if (d->removed || d->server->stopping || !keep_lun(d))
 			tcmu_side_stop(d, 0);
+		else
+			log_info("tcmu %s: serves LUN %llu of %s", d->core,
+				 (unsigned long long)d->name.lun, d->name.target);
 		return;
 	}
 	close_uio(d);
@@ -308,7 +320,8 @@ static void tell_done(struct offload *o)
 	struct tcmu_device *d = container_of(o, struct tcmu_device, tell_job);
 
 	d->telling = false;
-	memcpy(d->block, d->found, sizeof(d->block));
+	if (d->look)
+		memcpy(d->block, d->found, sizeof(d->block));
 	if (d->tell_again && !d->removed && !d->server->stopping)
 		tcmu_tell(d, false);
 	tcmu_settle(d);
@@ -322,6 +335,7 @@ void tcmu_tell(struct tcmu_device *d, bool look)
 		return;
 	d->telling = true;
 	d->look = d->look_again;
+	d->look_again = false;
 	d->telling_bytes = atomic_load(&d->side.bytes);
 	d->tell_job = (struct offload){ .run = tell_run, .done = tell_done };
 	offload_submit(d->server->control, &d->tell_job, OFFLOAD_SLOW);
@@ -331,13 +345,11 @@ void tcmu_tell(struct tcmu_device *d, bool look)
 void tcmu_device_noted(struct msg *m)
 {
 	struct tcmu_device *d = container_of(m, struct tcmu_device, note_msg);
-	struct target *t = target_find_name(d->server->ts, d->name.target);
-	struct lun_entry *le = t ? target_lun(t, d->name.lun) : NULL;
 
 	atomic_store(&d->side.note_posted, false);
 	if (!d->serving || d->stop_posted)
 		return;
-	if (le && !le->removing && !d->name.shared && !le->reserved && !reserve_lun(d, t)) {
+	if (!keep_lun(d)) {
 		tcmu_side_stop(d, 0);
 		return;
 	}
@@ -375,6 +387,12 @@ void tcmu_settle(struct tcmu_device *d)
 		}
 	}
 	tcmu_job_ended(s);
+}
+
+void tcmu_check(struct tcmu_device *d)
+{
+	if (!d->removed && !d->serving && !d->opening && !d->claiming && !still_there(d))
+		tcmu_remove(d, false, 0);
 }
 
 void tcmu_remove(struct tcmu_device *d, bool owed, uint32_t id)

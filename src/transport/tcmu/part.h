@@ -150,7 +150,7 @@ struct tcmu_server {
 	uint64_t grace_ns;
 	void (*stop_done)(void *arg);
 	void *stop_arg;
-	unsigned jobs; /* attaches and detaches under way */
+	struct list attaches; /* and detaches, under way: tcmu_attach.link */
 	_Atomic uint64_t served;
 	struct tcmu_counts counts[REACTORS_MAX]; /* by reactor */
 };
@@ -174,7 +174,7 @@ bool tcmu_repeatable(const uint8_t *cdb, bool random_access);
 
 /* Open, map and recover @d: on an offload thread. 0 or -errno and d->err. */
 int tcmu_device_open(struct tcmu_device *d);
-/* Look for devices in sysfs that are not known yet. */
+/* Look for devices in sysfs that are not known yet, and for known ones that have gone. */
 void tcmu_scan(struct tcmu_server *s);
 /* The local disk of the core device @core made by tcm_loop: at @out, or "". On an offload thread. */
 void tcmu_find_block(const struct tcmu_server *s, const char *core, char *out, size_t size);

@@ -85,8 +85,13 @@ static void scanned(void *arg, unsigned minor, const char *name)
 
 void tcmu_scan(struct tcmu_server *s)
 {
-	if (!s->stopping)
-		tcmu_each_uio(s->sysfs, scanned, s);
+	struct tcmu_device *d, *tmp;
+
+	if (s->stopping)
+		return;
+	list_for_each_safe(d, tmp, &s->devices, link)
+		tcmu_check(d);
+	tcmu_each_uio(s->sysfs, scanned, s);
 }
 
 /* ---- events ------------------------------------------------------------------------------------- */
@@ -359,6 +364,7 @@ struct tcmu_server *tcmu_server_create(struct targets *ts, const struct tcmu_opt
 	s->sys = o->sys ? o->sys : &tcmu_linux;
 	list_init(&s->devices);
 	list_init(&s->foreign);
+	list_init(&s->attaches);
 	s->netlink.event = tcmu_event;
 	s->netlink.ready = netlink_ready;
 	s->netlink.arg = s;
@@ -374,11 +380,34 @@ static void netlink_closed(void *arg)
 	s->stop_done(s->stop_arg);
 }
 
+static bool has_job(const struct tcmu_server *s, const struct tcmu_device *d)
+{
+	const struct tcmu_attach *a;
+
+	list_for_each(a, &s->attaches, link)
+		if (!strcmp(a->core, d->core))
+			return true;
+	return false;
+}
+
+/* But those of jobs, which wait for the kernel, which waits for our answers. */
+static void stop_devices(struct tcmu_server *s)
+{
+	struct tcmu_device *d;
+
+	list_for_each(d, &s->devices, link)
+		if (d->serving && !has_job(s, d))
+			tcmu_side_stop(d, s->grace_ns);
+}
+
 void tcmu_job_ended(struct tcmu_server *s)
 {
 	const struct tcmu_device *d;
 
-	if (!s->stopping || s->stopped || s->jobs)
+	if (!s->stopping || s->stopped)
+		return;
+	stop_devices(s);
+	if (!list_empty(&s->attaches))
 		return;
 	list_for_each(d, &s->devices, link)
 		if (d->serving || d->opening || d->claiming || d->telling)
@@ -389,18 +418,15 @@ void tcmu_job_ended(struct tcmu_server *s)
 
 void tcmu_server_stop(struct tcmu_server *s, uint64_t grace_ns, void (*done)(void *arg), void *arg)
 {
-	struct tcmu_device *d;
 	struct foreign *f, *tmp;
 
 	s->stopping = true;
+	s->grace_ns = grace_ns;
 	s->stop_done = done;
 	s->stop_arg = arg;
 	timer_cancel(s->control, &s->retry);
-	list_for_each_safe(f, tmp, &s->foreign, link)
-		forget(f);
-	list_for_each(d, &s->devices, link)
-		if (d->serving)
-			tcmu_side_stop(d, grace_ns);
+	list_for_each_safe(f, tmp, &s->foreign, link) /* nobody would any more */
+		nobody_answered(&f->timer);
 	tcmu_job_ended(s);
 }
 

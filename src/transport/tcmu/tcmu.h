@@ -91,6 +91,7 @@ struct tcmu_attach {
 	char block[64]; /* LOOP: "/dev/sda" */
 	char wwn[64]; /* of the fabric's port */
 	/* private */
+	struct list link; /* in server->attaches */
 	struct tcmu_server *server;
 	struct offload job;
 	struct err err;
@@ -100,9 +101,9 @@ struct tcmu_attach {
 	char core[128]; /* "user_3260/stgt.1.1" */
 	bool made_core, made_fabric;
 };
-/* -EEXIST, -EINVAL and @e: done is not called. */
+/* -EEXIST, -EINVAL, -EBUSY (another attach or detach of it is under way) and @e: done is not called. */
 int tcmu_attach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e);
-/* The reverse, with fabric links of ours: target and lun in. -ENOENT and @e: done is not called. */
+/* The reverse, with fabric links of ours: target and lun in. -ENOENT, -EINVAL, -EBUSY and @e: done is not called. */
 int tcmu_detach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e);
 
 /*

@@ -258,6 +258,43 @@ static void a_kernel_that_does_not_tell_is_looked_at(void **state)
 	assert_int_equal(world_device(0)->state, TCMU_SERVES);
 }
 
+static void the_same_is_not_attached_twice_at_once(void **state)
+{
+	struct tcmu_attach again;
+	struct err e;
+
+	fill(1, TCMU_FABRIC_NONE);
+	again = t.a;
+	reactor_turn(world.control, 0);
+	assert_int_equal(tcmu_attach(world.server, &t.a, &e), 0);
+	assert_int_equal(tcmu_attach(world.server, &again, &e), -EBUSY);
+	world_until(t.done);
+	assert_int_equal(t.err.code, 0);
+	assert_int_equal(world_device(0)->state, TCMU_SERVES);
+}
+
+/* The kernel asks the device for what it makes of it a disk, while the administrator waits. */
+static void a_stop_lets_an_attach_end(void **state)
+{
+	static const uint8_t inquiry[6] = { 0x12, [4] = 36 };
+	struct err e;
+	bool stopped;
+
+	fill(1, TCMU_FABRIC_LOOP);
+	reactor_turn(world.control, 0);
+	assert_int_equal(tcmu_attach(world.server, &t.a, &e), 0);
+	world_until(there("cfg/target/loopback"));
+	world_stop_begin(0, &stopped);
+	for (unsigned i = 0; i < 10; i++)
+		world_step();
+	assert_int_equal(world_run(0, inquiry, 6, KERNEL_IN, NULL, 36)->status, 0);
+	assert_false(stopped);
+	make_disk();
+	world_until(t.done && stopped);
+	assert_int_equal(t.err.code, 0);
+	world_stop_end();
+}
+
 /* ---- detach ---- */
 
 static void detach_removes_all_that_attach_made(void **state)
@@ -316,6 +353,8 @@ int main(void)
 		test(a_lun_in_use_is_not_attached),
 		test(what_was_left_half_made_is_made_whole),
 		test(a_kernel_that_does_not_tell_is_looked_at),
+		test(the_same_is_not_attached_twice_at_once),
+		test(a_stop_lets_an_attach_end),
 		test(detach_removes_all_that_attach_made),
 		test(what_is_not_attached_is_not_detached),
 		test(a_device_made_by_hand_is_not_detached),

@@ -13,6 +13,7 @@
 
 #include "base/be.h"
 #include "base/log.h"
+#include "sam/transport.h"
 #include "transport/tcmu/uapi.h"
 #include "world.h"
 
@@ -43,6 +44,69 @@ static bool waits(unsigned minor, const char *why)
 {
 	return world_device(minor) && world_device(minor)->state == TCMU_WAITS &&
 	       strstr(world_device(minor)->why, why);
+}
+
+/* ---- a session of another transport, which takes what LUNs it gets ---- */
+
+static struct {
+	struct claim claim;
+	struct it_nexus *nexus;
+	struct msg msg;
+} other;
+
+static void other_drained(struct it_nexus *n)
+{
+	other.nexus = NULL;
+}
+
+static const struct transport_ops other_ops = {
+	.name = "other",
+	.nexus_drained = other_drained,
+	.close_session = nexus_drop,
+};
+
+static void other_starts(struct msg *m)
+{
+	nexus_start(other.claim.nexus, NULL);
+	other.nexus = other.claim.nexus;
+}
+
+static void other_claimed(struct claim *c)
+{
+	assert_int_equal(c->answer, LOGIN_OK);
+	reactor_post(c->nexus->reactor, &other.msg, other_starts);
+}
+
+static void other_comes(void)
+{
+	memset(&other, 0, sizeof(other));
+	other.claim = (struct claim){
+		.tpgt = 1, .tops = &other_ops, .done = other_claimed, .local = true
+	};
+	snprintf(other.claim.initiator, sizeof(other.claim.initiator), "other");
+	snprintf(other.claim.target, sizeof(other.claim.target), "%s", WORLD_TARGET);
+	reactor_turn(world.control, 0);
+	claim_run(&world.ts, &other.claim);
+	world_until(other.nexus);
+}
+
+static bool other_is_listed(void)
+{
+	const struct it_nexus *n;
+
+	list_for_each(n, &world.target->nexuses, target_link)
+		if (n->tops == &other_ops)
+			return true;
+	return false;
+}
+
+static void other_goes(void)
+{
+	reactor_turn(world.control, 0);
+	target_close_nexus(other.nexus);
+	world_until(!other_is_listed());
+	reactor_turn(world.control, 0);
+	tcmu_look_again(world.server); /* as control does */
 }
 
 /* ---- coming ---- */
@@ -91,6 +155,18 @@ static void another_handlers_device_is_left_alone(void **state)
 	world_until(world.replies);
 	assert_int_equal(world.reply_id, 1001);
 	assert_null(world_device(0));
+}
+
+static void what_nobody_answered_is_answered_at_the_end(void **state)
+{
+	world_serve();
+	world_add("user_0/a", "qcow//img", true);
+	world_add("user_0/b", WORLD_CONFIG, true);
+	world_until(world.replies);
+	world_stop(0);
+	assert_int_equal(world.replies, 2);
+	assert_int_equal(world.reply_id, 1000);
+	assert_int_equal(world.reply_status, -ENODEV);
 }
 
 static void a_module_that_is_loaded_later_is_found(void **state)
@@ -392,6 +468,19 @@ static void a_removed_device_is_answered_when_it_is_closed(void **state)
 	world_remove(u);
 }
 
+static void a_waiting_device_that_went_without_a_word_is_forgotten(void **state)
+{
+	unsigned u = world_add("user_0/a", "stgt/" WORLD_TARGET "/2", false);
+
+	world_unmap(2);
+	world_serve();
+	world_until(waits(u, "not mapped"));
+	world_remove(u);
+	reactor_turn(world.control, 0);
+	tcmu_scan(world.server);
+	assert_null(world_device(u));
+}
+
 static void a_device_whose_session_is_closed_comes_back(void **state)
 {
 	unsigned u = world_add("user_0/a", WORLD_CONFIG, false);
@@ -421,6 +510,80 @@ static void a_lun_that_goes_is_refused_and_taken_up_again(void **state)
 	world_until(target_lun(world.target, 1)->reserved);
 	world_ready(u);
 	assert_int_equal(world_run(u, tur, 6, KERNEL_NONE, NULL, 0)->status, 0);
+}
+
+static void a_lun_that_came_again_for_others_is_left_to_them(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG, false);
+
+	world_serve();
+	world_ready(u);
+	world_unmap(1);
+	other_comes();
+	world_map(1);
+	world_until(waits(u, "in use by other"));
+	world_until(!world_device(u)->serving);
+	other_goes();
+	world_ready(u);
+	assert_string_equal(target_lun(world.target, 1)->reserved, "tcmu");
+}
+
+/* The nexus's reactor does not know of the end yet, and has the ring. */
+static void a_device_that_still_ends_is_not_opened_anew(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG, false), r;
+	struct tcmu_device *d;
+	struct it_nexus *n;
+	struct err e;
+
+	world_serve();
+	world_ready(u);
+	d = world_device(u);
+	r = d->side.reactor == world.data[1];
+	world_unmap(1);
+	other_comes();
+	assert_ptr_equal(other.nexus->reactor, world.data[!r]);
+	reactor_turn(world.control, 0);
+	assert_int_equal(target_map(&world.ts, world.target, 1, world.lu[0], NULL, NULL, &e), 0);
+	/* the device's reactor, which tells of the LUN; then no more */
+	for (unsigned i = 0; i < 1000 && d->state != TCMU_WAITS; i++) {
+		reactor_turn(world.control, 0);
+		if (d->state != TCMU_WAITS) {
+			reactor_turn(world.data[0], 0);
+			reactor_turn(world.data[1], 0);
+		}
+	}
+	assert_int_equal(d->state, TCMU_WAITS);
+	assert_true(d->serving);
+	n = other.nexus;
+	target_close_nexus(n);
+	while (!n->gone) {
+		reactor_turn(world.data[!r], 0);
+		reactor_turn(world.control, 0);
+	}
+	assert_true(d->serving);
+	tcmu_look_again(world.server);
+	assert_false(d->opening);
+	world_ready(u);
+}
+
+static void a_lun_lost_while_its_device_opens_is_not_shared(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG, false);
+	uint16_t id = kernel_queue(&world.uio[u].k, tur, 6, KERNEL_NONE, NULL, 0);
+
+	world.hold_open = true;
+	world_serve();
+	world_until(world_device(u) && world_device(u)->opening);
+	world_unmap(1);
+	other_comes();
+	world_map(1);
+	world.hold_open = false;
+	world_until(waits(u, "in use by other"));
+	world_until(!world_device(u)->serving);
+	assert_false(world.uio[u].k.cmd[id].done);
+	other_goes();
+	world_ready(u);
 }
 
 static void a_stop_ends_what_was_taken_and_leaves_the_rest(void **state)
@@ -592,6 +755,7 @@ int main(void)
 		test(a_device_that_comes_is_answered_and_served),
 		test(a_config_that_makes_no_sense_is_refused),
 		test(another_handlers_device_is_left_alone),
+		test(what_nobody_answered_is_answered_at_the_end),
 		test(a_module_that_is_loaded_later_is_found),
 		test(many_devices_are_served_at_once),
 		test(a_device_waits_for_its_lun),
@@ -612,8 +776,12 @@ int main(void)
 		test(a_reset_ends_what_came_before_and_nothing_after),
 		test(a_function_about_unknown_commands_does_nothing),
 		test(a_removed_device_is_answered_when_it_is_closed),
+		test(a_waiting_device_that_went_without_a_word_is_forgotten),
 		test(a_device_whose_session_is_closed_comes_back),
 		test(a_lun_that_goes_is_refused_and_taken_up_again),
+		test(a_lun_that_came_again_for_others_is_left_to_them),
+		test(a_device_that_still_ends_is_not_opened_anew),
+		test(a_lun_lost_while_its_device_opens_is_not_shared),
 		test(a_stop_ends_what_was_taken_and_leaves_the_rest),
 		test(commands_of_a_dead_daemon_are_sent_again),
 		test(a_ring_that_does_not_say_is_reset),

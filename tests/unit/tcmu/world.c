@@ -7,6 +7,7 @@
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -298,6 +299,8 @@ static int fake_open_uio(const char *name, size_t size, void **map)
 	if (u->open)
 		return -EBUSY;
 	must(size == uio_bytes());
+	while (world.hold_open) /* on an offload thread */
+		sched_yield();
 	must(!socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, sv));
 	*map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, u->memory, 0);
 	must(*map != MAP_FAILED);
@@ -665,13 +668,24 @@ bool world_idle(void)
 	return !l.tasks && !cmd_live_count();
 }
 
+void world_stop_begin(uint64_t grace_ns, bool *stopped)
+{
+	*stopped = false;
+	reactor_turn(world.control, 0);
+	tcmu_server_stop(world.server, grace_ns, done, stopped);
+}
+
 void world_stop(uint64_t grace_ns)
 {
-	bool stopped = false;
+	bool stopped;
 
-	reactor_turn(world.control, 0);
-	tcmu_server_stop(world.server, grace_ns, done, &stopped);
+	world_stop_begin(grace_ns, &stopped);
 	world_until(stopped);
+	world_stop_end();
+}
+
+void world_stop_end(void)
+{
 	world_until(world_idle() && list_empty(&world.target->nexuses));
 	tcmu_server_destroy(world.server);
 	world.server = NULL;

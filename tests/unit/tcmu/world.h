@@ -52,6 +52,7 @@ struct world {
 	_Atomic int reset_level;
 	bool deny_modules;
 	bool silent; /* configfs tells of nothing by netlink */
+	_Atomic bool hold_open; /* devices are being opened until it ends */
 	const char *deny; /* a file of configfs that takes nothing */
 };
 extern struct world world;
@@ -61,6 +62,9 @@ void world_end(void);
 /* Start the server; world_end() stops it. */
 void world_serve(void);
 void world_stop(uint64_t grace_ns);
+/* The same in two parts, with something between. */
+void world_stop_begin(uint64_t grace_ns, bool *stopped);
+void world_stop_end(void);
 void world_step(void);
 bool world_idle(void);
 
