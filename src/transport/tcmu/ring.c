@@ -356,12 +356,15 @@ static uint8_t answer_flags(const struct ring *r, const struct ring_answer *a)
 
 /*
  * @s ends, the oldest entry is @first's: @first goes where @s was. In this order, so that whoever dies in between
- * leaves one id twice, which shows, and none of a command that the kernel knows no more.
+ * leaves one id twice, which shows, and none of a command that the kernel knows no more; and whoever finds that
+ * still sees that @s must not be done twice.
  */
 static void change_places(struct ring *r, struct ring_slot *s, struct ring_slot *first)
 {
 	uint32_t at = first->at;
 
+	if (s->mark & ~first->mark)
+		write_word(r, at, first->id, first->mark | s->mark);
 	write_word(r, s->at, first->id, first->mark);
 	first->at = s->at;
 	s->at = at;

@@ -2,11 +2,16 @@
 /* The ring's rules, against the kernel's side of them. */
 #include <stdarg.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stddef.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/bits.h"
@@ -29,7 +34,9 @@ static int setup(void **state)
 {
 	const char *why;
 
-	t.map = aligned_alloc(4096, round_up(kernel_bytes(CMDR), 4096));
+	t.map = mmap(NULL, kernel_bytes(CMDR), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		     -1, 0);
+	assert_ptr_not_equal(t.map, MAP_FAILED);
 	kernel_init(&t.k, t.map, CMDR);
 	return ring_open(&t.r, t.map, t.k.size, &why);
 }
@@ -37,7 +44,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	kernel_fini(&t.k);
-	free(t.map);
+	munmap(t.map, kernel_bytes(CMDR));
 	return 0;
 }
 
@@ -610,6 +617,41 @@ static void one_command_named_twice_asks_for_a_reset(void **state)
 	assert_int_equal(t.k.completed, 0);
 }
 
+/* A process that dies between the words of a completion: of reading a sense that is not there. */
+static void die_completing(struct ring_slot *s)
+{
+	struct ring_answer a = { .status = 2, .sense_len = 18 };
+	int status;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
+		signal(SIGSEGV, SIG_DFL);
+		a.sense = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		ring_complete(&t.r, s, &a);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+}
+
+static void a_death_between_two_words_forgets_no_mark(void **state)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		struct ring_slot s[2];
+		bool once;
+
+		take(&s[0], i & 1);
+		take(&s[1], i & 2);
+		die_completing(&s[1]);
+		assert_int_equal(reopen(&once), -EUCLEAN);
+		assert_int_equal(once, i != 0);
+		kernel_reset(&t.k, 8);
+		assert_int_equal(reopen(&once), 0);
+	}
+}
+
 static void an_answer_that_was_not_told_stays(void **state)
 {
 	struct ring_slot s[3];
@@ -739,6 +781,7 @@ int main(void)
 		test(what_was_completed_is_not_answered_again),
 		test(what_was_not_taken_is_there_for_the_next),
 		test(one_command_named_twice_asks_for_a_reset),
+		test(a_death_between_two_words_forgets_no_mark),
 		test(an_answer_that_was_not_told_stays),
 		test(answers_that_were_half_made_are_made_whole),
 		test(every_moment_of_death_leaves_each_command_one_answer),
