@@ -195,6 +195,16 @@ void *vmem_user(const struct vmem *m, uint64_t user, uint64_t len)
 	return NULL;
 }
 
+/* Most tables are a few descriptors of 16 bytes, for which a call would be long. */
+static void copy(uint8_t *to, const uint8_t *from, uint32_t n)
+{
+	if (likely(n <= 128 && n % 16 == 0))
+		for (; n; n -= 16, to += 16, from += 16)
+			memcpy(to, from, 16);
+	else
+		memcpy(to, from, n);
+}
+
 bool vmem_read(struct vmem *m, uint64_t guest, void *to, uint32_t len)
 {
 	uint8_t *at = to;
@@ -207,7 +217,7 @@ bool vmem_read(struct vmem *m, uint64_t guest, void *to, uint32_t len)
 		if (!from)
 			return false;
 		n = (uint32_t)min(run, (uint64_t)len);
-		memcpy(at, from, n);
+		copy(at, from, n);
 		at += n;
 		guest += n;
 		len -= n;

@@ -90,13 +90,8 @@ void tasks_abort(struct vqueue *q)
 
 static void put_response(const struct vtask *t, const struct vscsi_response *r, const uint8_t *sense)
 {
-	if (likely(t->nresp == 1)) {
-		uint32_t room = t->resp_len;
-
-		memcpy(t->v->iov_base, r, min((uint32_t)sizeof(*r), room));
-		if (unlikely(r->sense_len && room > sizeof(*r)))
-			memcpy((uint8_t *)t->v->iov_base + sizeof(*r), sense,
-			       min(r->sense_len, room - (uint32_t)sizeof(*r)));
+	if (likely(t->nresp == 1 && !r->sense_len && t->resp_len >= sizeof(*r))) {
+		memcpy(t->v->iov_base, r, sizeof(*r));
 		return;
 	}
 	sgl_copy_in(t->v, t->nresp, 0, r, sizeof(*r));
@@ -286,12 +281,13 @@ struct request_copy {
 /* The request's header and CDB, private from now on. False: the chain has less. */
 static bool copy_header(const struct vhost_dev *d, const struct vchain *c, struct request_copy *r)
 {
+	const uint32_t usual = sizeof(r->h) + VSCSI_CDB_SIZE;
 	uint32_t len = (uint32_t)sizeof(r->h) + d->cdb_size;
 
 	if (unlikely(c->out_len < len))
 		return false;
-	if (likely(c->out[0].iov_len >= len))
-		memcpy(r, c->out[0].iov_base, len);
+	if (likely(len == usual && c->out[0].iov_len >= usual))
+		memcpy(r, c->out[0].iov_base, usual);
 	else
 		sgl_copy_out(c->out, c->out_cnt, 0, r, len);
 	copied();
