@@ -505,9 +505,21 @@ static void core_removed(struct tcmu_attach *a)
 	wait_gone(&a->timer);
 }
 
+/* Where several share a LUN: one that attach made. */
+static const struct tcmu_device *find_attached(struct tcmu_server *s, const struct tcmu_attach *a)
+{
+	const struct tcmu_device *d;
+
+	list_for_each(d, &s->devices, link)
+		if (!d->removed && d->name.hba == HBA && d->name.lun == a->lun &&
+		    !strcmp(d->name.target, a->target))
+			return d;
+	return tcmu_find(s, a->target, a->lun);
+}
+
 int tcmu_detach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e)
 {
-	const struct tcmu_device *d = tcmu_find(s, a->target, a->lun);
+	const struct tcmu_device *d = find_attached(s, a);
 
 	if (!d)
 		return err_set(e, -ENOENT, "LUN %llu of %s is not attached",

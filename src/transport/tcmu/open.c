@@ -51,6 +51,18 @@ static int reset_ring(struct tcmu_device *d, bool once)
 	return res;
 }
 
+/* Who died in the middle of a reset may have got no further than to block it. */
+static void unblock(const struct tcmu_device *d)
+{
+	char path[TCMU_PATH_MAX], text[16];
+
+	if (tcmu_path(path, "%s/target/core/%s/action/block_dev", d->server->configfs, d->core) ||
+	    tcmu_read_line(path, text, sizeof(text)) || strcmp(text, "blocked"))
+		return;
+	log_warn("tcmu %s: it was blocked, its commands ended with BUSY: now it is not", d->core);
+	write_action(d, "block_dev", "0");
+}
+
 static int open_ring(struct tcmu_device *d)
 {
 	const char *why = NULL;
@@ -70,6 +82,7 @@ static int recover(struct tcmu_device *d)
 	}
 	if (res < 0)
 		return err_set(&d->err, res, "no memory");
+	unblock(d);
 	if (res)
 		log_warn("tcmu %s: %d commands were under way when whoever served it died: their "
 			 "initiators send them again%s",

@@ -119,11 +119,18 @@ static void nobody_answered(struct timer *t)
  */
 static void leave_to_others(struct tcmu_server *s, const struct tcmu_event *ev)
 {
-	struct foreign *f, *g;
+	struct foreign *f, *g, *tmp;
 	unsigned n = 0;
 
 	if (!ev->has_id)
 		return;
+	/*
+	 * The kernel asks one thing of a device at a time: what was asked before has been answered. An answer to
+	 * that would undo this question, which then nobody could answer.
+	 */
+	list_for_each_safe(g, tmp, &s->foreign, link)
+		if (g->id == ev->id)
+			forget(g);
 	list_for_each(g, &s->foreign, link)
 		n++;
 	f = n < FOREIGN_MAX ? calloc(1, sizeof(*f)) : NULL;
@@ -301,12 +308,17 @@ void tcmu_device_info(const struct tcmu_device *d, struct tcmu_device_info *i)
 
 struct tcmu_device *tcmu_find(struct tcmu_server *s, const char *target, uint64_t lun)
 {
-	struct tcmu_device *d;
+	struct tcmu_device *d, *found = NULL;
 
-	list_for_each(d, &s->devices, link)
-		if (!d->removed && d->name.lun == lun && !strcmp(d->name.target, target))
+	list_for_each(d, &s->devices, link) {
+		if (d->removed || d->name.lun != lun || strcmp(d->name.target, target))
+			continue;
+		if (d->serving)
 			return d;
-	return NULL;
+		if (!found)
+			found = d;
+	}
+	return found;
 }
 
 void tcmu_get_live(const struct tcmu_server *s, struct tcmu_live *l)

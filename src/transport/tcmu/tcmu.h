@@ -61,7 +61,7 @@ struct tcmu_device_info {
 /* The next device after @prev (NULL: the first); NULL at the end. */
 struct tcmu_device *tcmu_device_next(struct tcmu_server *s, const struct tcmu_device *prev);
 void tcmu_device_info(const struct tcmu_device *d, struct tcmu_device_info *i);
-/* The device that serves LUN @lun of @target, NULL if there is none. */
+/* A device of LUN @lun of @target: one that serves it, else one that waits; NULL if there is none. */
 struct tcmu_device *tcmu_find(struct tcmu_server *s, const char *target, uint64_t lun);
 
 enum tcmu_fabric {

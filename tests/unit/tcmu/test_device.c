@@ -169,6 +169,22 @@ static void what_nobody_answered_is_answered_at_the_end(void **state)
 	assert_int_equal(world.reply_status, -ENODEV);
 }
 
+static void a_question_that_was_answered_is_left_alone(void **state)
+{
+	unsigned u;
+
+	world_serve();
+	u = world_add("user_0/a", "qcow//img", true);
+	/* another handler has answered, or this would not be asked */
+	world_tell(TCMU_CMD_REMOVED_DEVICE, u, world.uio[u].name);
+	world_add("user_0/b", WORLD_CONFIG, true);
+	world_until(world.replies);
+	world_stop(0);
+	assert_int_equal(world.replies, 2);
+	assert_int_equal(world.reply_cmd, TCMU_CMD_REMOVED_DEVICE_DONE);
+	assert_int_equal(world.reply_id, 1000);
+}
+
 static void a_module_that_is_loaded_later_is_found(void **state)
 {
 	unsigned u;
@@ -233,6 +249,19 @@ static void the_lun_of_a_device_is_its_own(void **state)
 	world_until(serves(u) || serves(v));
 	world_until(waits(serves(u) ? v : u, "not to be shared"));
 	assert_string_equal(target_lun(world.target, 1)->reserved, "tcmu");
+}
+
+static void a_lun_has_the_device_that_serves_it(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG "/shared=unsafe", false),
+		 v = world_add("user_0/b", WORLD_CONFIG "/shared=unsafe", false);
+
+	world.uio[u].open = true;
+	world_serve();
+	world_ready(v);
+	assert_non_null(world_device(u));
+	assert_ptr_equal(tcmu_find(world.server, WORLD_TARGET, 1), world_device(v));
+	world.uio[u].open = false;
 }
 
 static void an_unsafe_device_shares_its_lun(void **state)
@@ -673,6 +702,23 @@ static void a_ring_that_does_not_say_is_reset(void **state)
 	world_ready(u);
 }
 
+static void a_device_that_was_left_blocked_is_not_any_more(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG, false);
+	char dir[256];
+
+	snprintf(dir, sizeof(dir),
+		 "mkdir -p %s/cfg/target/core/user_0/a/action; "
+		 "echo blocked > %s/cfg/target/core/user_0/a/action/block_dev",
+		 world.dir, world.dir);
+	assert_int_equal(system(dir), 0);
+	log_to(quiet);
+	world_serve();
+	world_until(serves(u));
+	assert_int_equal(world.blocks, 1);
+	assert_int_equal(world.resets, 0);
+}
+
 static void a_corrupt_ring_ends_its_device_alone(void **state)
 {
 	unsigned u = world_add("user_0/a", WORLD_CONFIG, false);
@@ -756,11 +802,13 @@ int main(void)
 		test(a_config_that_makes_no_sense_is_refused),
 		test(another_handlers_device_is_left_alone),
 		test(what_nobody_answered_is_answered_at_the_end),
+		test(a_question_that_was_answered_is_left_alone),
 		test(a_module_that_is_loaded_later_is_found),
 		test(many_devices_are_served_at_once),
 		test(a_device_waits_for_its_lun),
 		test(a_device_waits_for_its_target),
 		test(the_lun_of_a_device_is_its_own),
+		test(a_lun_has_the_device_that_serves_it),
 		test(an_unsafe_device_shares_its_lun),
 		test(a_device_in_other_hands_is_tried_again),
 		test(what_is_written_comes_back),
@@ -785,6 +833,7 @@ int main(void)
 		test(a_stop_ends_what_was_taken_and_leaves_the_rest),
 		test(commands_of_a_dead_daemon_are_sent_again),
 		test(a_ring_that_does_not_say_is_reset),
+		test(a_device_that_was_left_blocked_is_not_any_more),
 		test(a_corrupt_ring_ends_its_device_alone),
 		test(the_size_is_the_lus),
 		test(the_lun_of_a_device_does_not_change),
