@@ -66,14 +66,15 @@ static void release_lun(struct tcmu_device *d)
 	d->reserved = false;
 }
 
-/* Another device that has it, whose owner did not say that it is to be shared with us. */
+/* Another device that has it, unless the owners of both said that it is to be shared. */
 static const struct tcmu_device *other_user(const struct tcmu_device *d)
 {
 	const struct tcmu_device *o;
 
 	list_for_each(o, &d->server->devices, link)
-		if (o != d && (o->opening || o->claiming || o->serving) &&
-		    o->name.lun == d->name.lun && !strcmp(o->name.target, d->name.target))
+		if (o != d && !(o->name.shared && d->name.shared) &&
+		    (o->opening || o->claiming || o->serving) && o->name.lun == d->name.lun &&
+		    !strcmp(o->name.target, d->name.target))
 			return o;
 	return NULL;
 }
@@ -83,13 +84,13 @@ static bool reserve_lun(struct tcmu_device *d, struct target *t)
 	const struct tcmu_device *o;
 	struct err e;
 
-	if (d->name.shared)
-		return true;
 	o = other_user(d);
 	if (o) {
 		waits(d, true, "%.60s uses the LUN, too, and it is not to be shared", o->core);
 		return false;
 	}
+	if (d->name.shared)
+		return true;
 	if (target_reserve_lun(t, d->name.lun, tcmu_transport_ops.name, &e)) {
 		waits(d, false, "%.100s", e.text);
 		return false;

@@ -251,6 +251,20 @@ static void the_lun_of_a_device_is_its_own(void **state)
 	assert_string_equal(target_lun(world.target, 1)->reserved, "tcmu");
 }
 
+static void who_shares_does_not_share_what_is_anothers(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG, false),
+		 v = world_add("user_0/b", WORLD_CONFIG "/shared=unsafe", false);
+
+	world_serve();
+	world_ready(u);
+	world_until(waits(v, "not to be shared"));
+	world_tell(TCMU_CMD_REMOVED_DEVICE, u, world.uio[u].name);
+	world_until(!world_device(u));
+	world_ready(v);
+	assert_null(target_lun(world.target, 1)->reserved);
+}
+
 static void a_lun_has_the_device_that_serves_it(void **state)
 {
 	unsigned u = world_add("user_0/a", WORLD_CONFIG "/shared=unsafe", false),
@@ -808,6 +822,7 @@ int main(void)
 		test(a_device_waits_for_its_lun),
 		test(a_device_waits_for_its_target),
 		test(the_lun_of_a_device_is_its_own),
+		test(who_shares_does_not_share_what_is_anothers),
 		test(a_lun_has_the_device_that_serves_it),
 		test(an_unsafe_device_shares_its_lun),
 		test(a_device_in_other_hands_is_tried_again),
