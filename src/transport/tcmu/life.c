@@ -206,6 +206,9 @@ static void open_done(struct offload *o)
 	}
 	close_uio(d);
 	release_lun(d);
+	/* another device of the LUN comes first next time */
+	list_del(&d->link);
+	list_add(&d->server->devices, &d->link);
 	if (d->err.code)
 		waits(d, d->err.code != -EPROTO, "%.120s", d->err.text);
 	if (!still_there(d))

@@ -251,6 +251,20 @@ static void the_lun_of_a_device_is_its_own(void **state)
 	assert_string_equal(target_lun(world.target, 1)->reserved, "tcmu");
 }
 
+static void a_device_that_does_not_open_is_in_nobodys_way(void **state)
+{
+	unsigned u = world_add("user_0/a", WORLD_CONFIG, false),
+		 v = world_add("user_0/b", WORLD_CONFIG, false);
+
+	world.uio[u].open = true;
+	world.uio[v].open = true;
+	world_serve();
+	world_until(waits(u, "another process") || waits(v, "another process"));
+	world.uio[v].open = false;
+	world_ready(v);
+	world.uio[u].open = false;
+}
+
 static void who_shares_does_not_share_what_is_anothers(void **state)
 {
 	unsigned u = world_add("user_0/a", WORLD_CONFIG, false),
@@ -822,6 +836,7 @@ int main(void)
 		test(a_device_waits_for_its_lun),
 		test(a_device_waits_for_its_target),
 		test(the_lun_of_a_device_is_its_own),
+		test(a_device_that_does_not_open_is_in_nobodys_way),
 		test(who_shares_does_not_share_what_is_anothers),
 		test(a_lun_has_the_device_that_serves_it),
 		test(an_unsafe_device_shares_its_lun),
