@@ -417,10 +417,11 @@ int tcmu_attach(struct tcmu_server *s, struct tcmu_attach *a, struct err *e)
 			       a->name);
 	snprintf(a->core, sizeof(a->core), "user_%u/%s", HBA, a->name);
 	tcmu_name_config(config, a->target, a->lun, a->shared);
-	if (strlen(config) > TCMU_CONFIG_MAX - 2 || strpbrk(a->target, ",/"))
-		return err_set(e, -EINVAL,
-			       "the kernel does not take the target's name: it is too long, or has "
-			       "a comma or slash");
+	if (strlen(config) > TCMU_CONFIG_MAX - 2 || strpbrk(a->target, ",/ \t\r\n"))
+		return err_set(
+			e, -EINVAL,
+			"the kernel does not take the target's name: it is too long, or has "
+			"a comma, slash or space: such a LUN needs a target of another name");
 	if (find_core(s, a->core))
 		return err_set(e, -EEXIST, "%s is attached already", a->core);
 	if (!a->shared && tcmu_find(s, a->target, a->lun))

@@ -188,6 +188,20 @@ static void a_bad_name_is_refused(void **state)
 	}
 }
 
+static void a_target_whose_name_the_kernel_would_cut_is_refused(void **state)
+{
+	static const char *const names[] = { "a,b", "a/b", "a b", "a\tb" };
+	struct err e = { 0 };
+
+	reactor_turn(world.control, 0);
+	for (unsigned i = 0; i < array_size(names); i++) {
+		fill(1, TCMU_FABRIC_NONE);
+		snprintf(t.a.target, sizeof(t.a.target), "%s", names[i]);
+		assert_int_equal(tcmu_attach(world.server, &t.a, &e), -EINVAL);
+		assert_non_null(strstr(e.text, "another name"));
+	}
+}
+
 static void an_attached_lun_is_not_attached_again(void **state)
 {
 	fill(1, TCMU_FABRIC_NONE);
@@ -347,6 +361,7 @@ int main(void)
 		test(vhost_scsi_gives_a_port),
 		test(a_device_may_have_a_name_and_share),
 		test(a_bad_name_is_refused),
+		test(a_target_whose_name_the_kernel_would_cut_is_refused),
 		test(an_attached_lun_is_not_attached_again),
 		test(without_the_module_it_says_so),
 		test(what_fails_half_way_leaves_nothing),
