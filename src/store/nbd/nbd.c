@@ -12,6 +12,8 @@
 #define MANAGED_MS 60000
 /* It writes what it has not written yet before it ends. */
 #define END_MS 30000
+/* Between the end of its socket and its own. */
+#define LAST_WORDS_MS 5000
 /* Without a word of the server's: what all of them take. */
 #define IO_MAX (32u << 20)
 /* libnbd takes no more in one command. */
@@ -66,6 +68,8 @@ static int no_connection(const struct nbd_store *st, const char *text, struct er
 				 "there, that the export's "
 				 "name is right, and that both sides agree on TLS",
 				 st->config.path, text);
+	/* one that has let go of its socket is about to end, and has said why by then */
+	server_dead(st->server, LAST_WORDS_MS);
 	server_said(st->server, said);
 	return store_err(e, -EIO, "qemu-nbd cannot serve image %.160s: %.240s", st->config.path,
 			 *said ? said : text);

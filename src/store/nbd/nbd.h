@@ -77,8 +77,8 @@ struct server;
 struct server *server_start(const struct config *c, struct err *e);
 /* The path that leads to its socket. */
 const char *server_socket(const struct server *sv);
-/* True once its process is reaped: nothing of it runs any more. */
-bool server_dead(struct server *sv);
+/* True once its process is reaped: nothing of it runs any more. Waits at most @ms for that. */
+bool server_dead(struct server *sv, unsigned ms);
 /* What it said last; "" if nothing. */
 void server_said(struct server *sv, char text[TEXT_MAX]);
 /* Wait for it to end; ask after @ms, force after as much again. Frees it. True: it ended well. */

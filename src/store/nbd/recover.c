@@ -435,7 +435,7 @@ static void attempt_run(struct store_job *j)
 		}
 	}
 	c->job_err = connect_all(c);
-	if (c->job_err && st->server && server_dead(st->server)) {
+	if (c->job_err && st->server && server_dead(st->server, 0)) {
 		server_said(st->server, c->job_text);
 		server_end(st->server, END_MS);
 		st->server = NULL;

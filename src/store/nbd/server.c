@@ -388,16 +388,6 @@ const char *server_socket(const struct server *sv)
 	return sv->socket;
 }
 
-bool server_dead(struct server *sv)
-{
-	bool dead;
-
-	pthread_mutex_lock(&sv->lock);
-	dead = sv->dead;
-	pthread_mutex_unlock(&sv->lock);
-	return dead;
-}
-
 void server_said(struct server *sv, char text[TEXT_MAX])
 {
 	const char *at, *next;
@@ -434,6 +424,16 @@ static bool wait_dead(struct server *sv, unsigned ms)
 		if (pthread_cond_timedwait(&sv->change, &sv->lock, &until) == ETIMEDOUT)
 			break;
 	return sv->dead;
+}
+
+bool server_dead(struct server *sv, unsigned ms)
+{
+	bool dead;
+
+	pthread_mutex_lock(&sv->lock);
+	dead = wait_dead(sv, ms);
+	pthread_mutex_unlock(&sv->lock);
+	return dead;
 }
 
 bool server_end(struct server *sv, unsigned ms)
