@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* READ and WRITE of all lengths: pieces of a buffer, or of what the transport brings. */
 #include "cmdset/internal.h"
+#include "sam/transport.h"
 
 #define READ6_ZERO 256 /* SBC-4: a TRANSFER LENGTH of zero in READ(6) and WRITE(6) */
 
@@ -45,11 +46,12 @@ static void read_in_place(struct scsi_cmd *cmd, const struct iovec *v, unsigned 
 
 static void read_next(struct scsi_cmd *cmd)
 {
-	uint32_t left = min(cmd->transfer - cmd->offset, CMD_PIECE_MAX), len;
-	const struct iovec *v;
-	unsigned n;
+	uint32_t left = min(cmd->transfer - cmd->offset, CMD_PIECE_MAX), len = 0;
+	const struct iovec *v = NULL;
+	unsigned n = 0;
 
-	len = cmd_room(cmd, cmd->offset, left, &v, &n);
+	if (cmd->nexus->tops->data_room)
+		len = cmd_room(cmd, cmd->offset, left, &v, &n);
 	if (len)
 		read_in_place(cmd, v, n, len);
 	else

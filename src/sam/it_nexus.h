@@ -101,8 +101,6 @@ struct it_nexus {
 	uint8_t isid[6];
 	uint8_t transport_id[TRANSPORT_ID_MAX];
 	uint16_t transport_id_len;
-	bool one_lun; /* it has only_lun alone */
-	uint64_t only_lun;
 	bool was_known; /* this initiator port was logged in before: nexus loss, not power on */
 
 	/* its reactor's */
@@ -136,6 +134,8 @@ struct it_nexus {
 	struct claim *claim; /* that made it, until it is answered */
 	unsigned pending; /* attaches and detaches under way */
 	bool drop_asked, gone;
+	bool one_lun; /* it has only_lun alone */
+	uint64_t only_lun;
 };
 
 /* What was lent has been sent: ORDERED commands that waited for it go on. */

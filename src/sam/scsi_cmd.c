@@ -312,8 +312,10 @@ uint32_t cmd_room(struct scsi_cmd *cmd, uint32_t off, uint32_t len, const struct
 	const struct transport_ops *tops = cmd->nexus->tops;
 	uint32_t block = cmd->lu->block_size, got;
 
+	if (!tops->data_room)
+		return 0;
 	len = round_down(len, block);
-	if (!tops->data_room || !len)
+	if (!len)
 		return 0;
 	got = tops->data_room(cmd, off, len, v, n);
 	if (unlikely(got % block)) /* a block across what could be had */
